@@ -1,0 +1,13 @@
+#![forbid(unsafe_code)]
+//! Stratum V1 as a value: bytes and a moment go in, bytes and events come out. No sockets, no clock, no threads.
+//!
+//! ```text
+//!            bytes                 Line               Message<'_>
+//!  socket ───────────▶ framer ───────────▶ parse ───────────▶ session ──▶ bytes for the other socket
+//!                                                               │
+//!                                                               └──▶ events (dial, share closed, close …)
+//! ```
+
+pub mod limits;
+pub mod message;
+pub mod moment;

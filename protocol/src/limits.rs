@@ -1,0 +1,41 @@
+//! Every bound of the protocol core, in one place. Something defined happens at each of them, and a test reaches it.
+
+/// Longest line taken from a miner, without its LF. One byte more is the miner's fault and ends its connection.
+pub const MINER_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Longest line taken from a pool, without its LF. A 14-branch job is about 2.5 KiB, a 16 KiB coinbase 34 KiB.
+pub const POOL_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Readable and writable bytes that must follow a line in its buffer: simd-json reads and patches past its end.
+pub const LINE_PADDING: usize = 64;
+/// Deepest nesting of arrays and objects in a line.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Params whose spans are kept; further ones are counted only. `mining.notify` has nine.
+pub const PARAMS_MAX: usize = 12;
+/// Lines held back while an earlier handshake request is unanswered, per session.
+pub const HELD_BYTES_MAX: usize = 64 * 1024;
+/// Requests of one session that wait for the pool at the same time.
+pub const PENDING_COUNT_MAX: usize = 256;
+/// Names authorised on one connection.
+pub const NAMES_COUNT_MAX: usize = 16;
+/// Longest worker name taken from a miner, raw bytes between the quotes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Longest cleaned worker part put into a template.
+pub const WORKER_BYTES_MAX: usize = 32;
+/// Longest name sent upstream.
+pub const UPSTREAM_NAME_BYTES_MAX: usize = 128;
+/// Longest user agent kept, after cleaning.
+pub const USER_AGENT_BYTES_MAX: usize = 128;
+/// Jobs remembered per session, newest kept.
+pub const JOBS_COUNT_MAX: usize = 16;
+/// Longest job id kept; a longer one is forwarded and not tracked.
+pub const JOB_ID_BYTES_MAX: usize = 64;
+/// Merkle branches of a job.
+pub const BRANCHES_COUNT_MAX: usize = 32;
+/// Longest coinbase (both halves and the extranonces), bytes.
+pub const COINBASE_BYTES_MAX: usize = 64 * 1024;
+/// Longest extranonce1, bytes.
+pub const EXTRANONCE1_BYTES_MAX: usize = 32;
+/// Bounds of `extranonce2_size`, bytes.
+pub const EXTRANONCE2_SIZE_MAX: usize = 16;
+
+const _: () = assert!(MINER_LINE_BYTES_MAX < HELD_BYTES_MAX && HELD_BYTES_MAX < POOL_LINE_BYTES_MAX);
+const _: () = assert!(POOL_LINE_BYTES_MAX < u32::MAX as usize, "spans are u32");
