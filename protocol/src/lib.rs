@@ -8,6 +8,8 @@
 //!                                                               └──▶ events (dial, share closed, close …)
 //! ```
 
+pub mod event;
 pub mod limits;
 pub mod message;
 pub mod moment;
+pub mod session;

@@ -1,0 +1,175 @@
+//! What a session tells its owner beside bytes: to dial, to finish, and what to count. Fixed-size values, no heap.
+
+use crate::moment::Moment;
+
+/// One of the two peers of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Downstream: the hashing device.
+    Miner,
+    /// Upstream: the pool.
+    Pool,
+}
+
+/// Why a connection will deliver nothing more, as its owner saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gone {
+    /// The peer closed its sending half in order.
+    Closed,
+    /// The connection was reset or failed.
+    Broken,
+    /// The pool could not be reached: refused, unreachable, no address.
+    DialFailed,
+    /// The pool did not accept the connection within the connect deadline.
+    DialTimeout,
+    /// The peer did not read: what waits for it reached its bound.
+    NotReading,
+    /// A bug in Adit was contained to this session.
+    Panicked,
+}
+
+/// Why a session ended. Each has a counter of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The miner closed its connection.
+    MinerClosed,
+    /// The miner's connection broke.
+    MinerBroken,
+    /// The miner did not read what it was sent.
+    MinerNotReading,
+    /// No valid request within the deadline.
+    FirstRequestTimeout,
+    /// No subscribe within the deadline.
+    SubscribeTimeout,
+    /// No authorised name within the deadline.
+    AuthorizeTimeout,
+    /// Nothing from the miner for the idle limit.
+    MinerIdle,
+    /// A miner's line was longer than the limit.
+    MinerLineTooLong,
+    /// A miner's line was not a JSON object, or ambiguous.
+    MinerBadLine,
+    /// The first byte was that of a TLS ClientHello.
+    TlsOnPlainPort,
+    /// The first bytes were an HTTP request.
+    HttpOnPlainPort,
+    /// The first byte was neither `{` nor white space.
+    NotStratum,
+    /// Another coin's protocol.
+    ForeignCoin,
+    /// The pool closed its connection.
+    PoolClosed,
+    /// The pool's connection broke.
+    PoolBroken,
+    /// The pool did not read what it was sent.
+    PoolNotReading,
+    /// The pool could not be reached.
+    PoolUnreachable,
+    /// The pool did not accept the connection in time.
+    PoolConnectTimeout,
+    /// The pool sent nothing for the silence limit.
+    PoolSilent,
+    /// A pool's line was longer than the limit.
+    PoolLineTooLong,
+    /// The pool sent too many lines that are not Stratum.
+    PoolGarbage,
+    /// More lines were held back during the handshake than the limit allows.
+    HeldTooMuch,
+    /// Adit is stopping.
+    Stopping,
+    /// A bug in Adit, contained to this session.
+    Panicked,
+}
+
+/// How a share ended. Exactly one per share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The pool accepted it.
+    Accepted,
+    /// The pool rejected it.
+    Rejected,
+    /// It was answered here and never went to a pool.
+    RefusedHere,
+    /// It went to a pool and no verdict came before our deadline or before the connection ended.
+    Unanswered,
+}
+
+/// Number of an interned reject reason in the shard's reason table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReasonKey(pub u16);
+
+/// A closed ticket: the end of one `mining.submit`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClosedShare {
+    /// The engine's key of the worker; `u32::MAX` when no name matched.
+    pub worker: u32,
+    /// FNV-1a of the job id as the miner sent it.
+    pub job: u32,
+    /// Difficulty assigned when the job was sent; the current one if the job is unknown; 0 before any was told.
+    pub difficulty: f64,
+    /// Difficulty that the share reached, NaN when it was not checked here.
+    pub share_difficulty: f64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The pool's or our error code; 0 when accepted or when the pool named none.
+    pub code: i16,
+    /// Interned reason; 0 is "none".
+    pub reason: ReasonKey,
+    /// Whether the share is good enough for a block, as far as it was checked here.
+    pub block_candidate: bool,
+    /// When the line came from the miner.
+    pub submitted: Moment,
+}
+
+/// Lines that are counted by what was odd about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Oddity {
+    /// A response of the pool to nothing that waits for one.
+    StrayResponse,
+    /// A verdict that came after our deadline: the pool accepted.
+    LateAccept,
+    /// A verdict that came after our deadline: the pool rejected.
+    LateReject,
+    /// A late answer to something else than a submit.
+    LateAnswer,
+    /// A pool's line that is not JSON, forwarded as it is.
+    PoolText,
+    /// `client.reconnect`, not passed down.
+    ReconnectHeldBack,
+    /// A request answered here because it is pool-internal.
+    RefusedInternal,
+    /// Our answer after the pool stayed silent.
+    AnsweredForPool,
+    /// A request refused because too many wait for the pool.
+    PendingFull,
+    /// A malformed submit or authorize, refused here.
+    RefusedMalformed,
+    /// An authorize beyond the limit of names, refused here.
+    RefusedNames,
+    /// A job whose contents could not be read; forwarded all the same.
+    UnreadableJob,
+}
+
+/// What happened. Drained by the owner after each call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// The first valid request came: open the upstream connection. At most once per session.
+    Dial,
+    /// The session is over: send what is in the buffers, then close both connections. Exactly once per session.
+    Finish(CloseReason),
+    /// A share ended.
+    Share(ClosedShare),
+    /// The pool answered subscribe.
+    Subscribed,
+    /// The pool accepted a name; the engine's key of the worker.
+    Authorised(u32),
+    /// The pool refused a name.
+    AuthorizeRefused(u32),
+    /// A job passed through; whether it was clean.
+    Job {
+        /// `clean_jobs`
+        clean: bool,
+    },
+    /// Something odd, to be counted.
+    Odd(Oddity),
+}
