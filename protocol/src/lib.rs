@@ -12,4 +12,5 @@ pub mod event;
 pub mod limits;
 pub mod message;
 pub mod moment;
+pub mod names;
 pub mod session;

@@ -20,8 +20,12 @@ pub const NAMES_COUNT_MAX: usize = 16;
 pub const NAME_BYTES_MAX: usize = 256;
 /// Longest cleaned worker part put into a template.
 pub const WORKER_BYTES_MAX: usize = 32;
-/// Longest name sent upstream.
+/// Longest name that a template makes. A name left untouched may have [`NAME_BYTES_MAX`].
 pub const UPSTREAM_NAME_BYTES_MAX: usize = 128;
+/// Least room that account and template must leave for each appearance of the miner's name.
+pub const NAME_PART_BYTES_MIN: usize = 8;
+/// Worker names kept per name rule, those of absent miners included. About 300 bytes each.
+pub const NAME_TABLE_COUNT_MAX: usize = 256 * 1024;
 /// Longest user agent kept, after cleaning.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
 /// Jobs remembered per session, newest kept.
