@@ -1,1 +1,6 @@
-//! Placeholder page, replaced by the crate's own.
+//! Adit's engine: everything of the `adit` binary that touches the world outside.
+//!
+//! Protocol questions are answered by `adit-protocol`; this crate moves the bytes.
+
+pub mod logging;
+pub mod settings;

@@ -1,0 +1,3 @@
+//! Log records, from whoever makes them to a file or stderr.
+
+pub mod levels;
