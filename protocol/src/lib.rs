@@ -13,4 +13,6 @@ pub mod limits;
 pub mod message;
 pub mod moment;
 pub mod names;
+pub mod parse;
 pub mod session;
+pub mod value;

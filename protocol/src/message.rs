@@ -94,10 +94,45 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    /// The method of that name, unescaped and without quotes.
+    #[inline]
+    pub fn from_name(name: &[u8]) -> Self {
+        match name {
+            b"mining.submit" => Self::Submit,
+            b"mining.notify" => Self::Notify,
+            b"mining.set_difficulty" => Self::SetDifficulty,
+            b"mining.configure" => Self::Configure,
+            b"mining.subscribe" => Self::Subscribe,
+            b"mining.authorize" => Self::Authorize,
+            b"mining.extranonce.subscribe" => Self::ExtranonceSubscribe,
+            b"mining.ping" => Self::Ping,
+            b"pong" => Self::Pong,
+            b"mining.set_extranonce" => Self::SetExtranonce,
+            b"mining.set_version_mask" | b"mining.set_version" => Self::SetVersionMask,
+            b"client.reconnect" => Self::Reconnect,
+            b"client.show_message" => Self::ShowMessage,
+            b"mining.term"
+            | b"mining.node"
+            | b"mining.remote"
+            | b"mining.passthrough"
+            | b"mining.update_block" => Self::PoolInternal,
+            b"eth_submitLogin"
+            | b"eth_login"
+            | b"eth_getWork"
+            | b"eth_submitWork"
+            | b"eth_submitHashrate"
+            | b"mining.hello"
+            | b"login" => Self::ForeignCoin,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What a line is, by its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It has a `method`. Whether it is a request or a notification depends on its id.
+    /// It has a `method` (one that is `null` does not count). Whether it is a request or a notification depends on its id.
     Call(Method),
     /// No `method`, but `result`, `error` or `reject-reason`.
     Response,
@@ -127,13 +162,13 @@ pub struct Message<'a> {
     pub kind: Kind,
     /// The `id` value, `null` included; absent when there is no such member.
     pub id: Span,
-    /// The method's name with its quotes; absent in responses.
+    /// The method's name with its quotes; absent or `null` in responses.
     pub method_name: Span,
-    /// The params of a call.
+    /// The params, of a call as a rule.
     pub params: Params,
-    /// `result` of a response.
+    /// `result`, of a response as a rule.
     pub result: Span,
-    /// `error` of a response.
+    /// `error`, of a response as a rule.
     pub error: Span,
     /// `reject-reason` of a response (ckpool).
     pub reject_reason: Span,
