@@ -8,7 +8,10 @@
 //!                                                               └──▶ events (dial, share closed, close …)
 //! ```
 
+pub mod difficulty;
 pub mod event;
+pub mod hash;
+pub mod hex;
 pub mod limits;
 pub mod message;
 pub mod moment;
