@@ -10,6 +10,7 @@
 
 pub mod difficulty;
 pub mod event;
+pub mod framer;
 pub mod hash;
 pub mod hex;
 pub mod limits;
@@ -19,3 +20,4 @@ pub mod names;
 pub mod parse;
 pub mod session;
 pub mod value;
+pub mod verdict;

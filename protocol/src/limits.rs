@@ -6,6 +6,12 @@ pub const MINER_LINE_BYTES_MAX: usize = 16 * 1024;
 pub const POOL_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Readable and writable bytes that must follow a line in its buffer: simd-json reads and patches past its end.
 pub const LINE_PADDING: usize = 64;
+/// Smallest reassembly buffer for lines that come in pieces: one receive.
+pub const SPARE_BUFFER_BYTES_MIN: usize = 4 * 1024;
+/// Largest reassembly buffer kept for reuse: a job with a 16 KiB coinbase fits.
+pub const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Reassembly buffers that a shard keeps for reuse.
+pub const SPARE_BUFFERS_COUNT_MAX: usize = 64;
 /// Deepest nesting of arrays and objects in a line.
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Params whose spans are kept; further ones are counted only. `mining.notify` has nine.
@@ -28,6 +34,8 @@ pub const NAME_PART_BYTES_MIN: usize = 8;
 pub const NAME_TABLE_COUNT_MAX: usize = 256 * 1024;
 /// Longest user agent kept, after cleaning.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
+/// Longest reason for a rejection kept, after cleaning.
+pub const REASON_BYTES_MAX: usize = 128;
 /// Jobs remembered per session, newest kept.
 pub const JOBS_COUNT_MAX: usize = 16;
 /// Longest job id kept; a longer one is forwarded and not tracked.
