@@ -1,6 +1,7 @@
 //! What a session tells its owner beside bytes: to dial, to finish, and what to count. Fixed-size values, no heap.
 
 use crate::moment::Moment;
+use crate::verdict::RejectClass;
 
 /// One of the two peers of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +112,8 @@ pub struct ClosedShare {
     pub share_difficulty: f64,
     /// How it ended.
     pub outcome: Outcome,
+    /// What a refusal or rejection comes down to; `None` when it was neither.
+    pub class: Option<RejectClass>,
     /// The pool's or our error code; 0 when accepted or when the pool named none.
     pub code: i16,
     /// Interned reason; 0 is "none".

@@ -9,15 +9,24 @@
 //! ```
 
 pub mod difficulty;
+pub mod downstream;
 pub mod event;
 pub mod framer;
 pub mod hash;
 pub mod hex;
+pub mod hold;
 pub mod limits;
 pub mod message;
 pub mod moment;
 pub mod names;
 pub mod parse;
+pub mod pending;
+pub mod raw_id;
+pub mod reasons;
+pub mod replies;
+pub mod rewrite;
 pub mod session;
+pub mod upstream;
 pub mod value;
 pub mod verdict;
+pub mod workers;

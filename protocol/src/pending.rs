@@ -1,0 +1,385 @@
+//! Requests that wait for the pool, by the ids Adit gave them.
+//!
+//! Upstream ids are our own integers, counted up, so the table is a window over them: finding one is an index, not a
+//! search. A ticket leaves it exactly once: answered, expired, or given up. What expired stays as a mark for a while, so
+//! that a verdict that comes late is counted and not taken for somebody else's.
+
+use std::collections::VecDeque;
+
+use crate::limits::PENDING_COUNT_MAX;
+use crate::moment::Moment;
+use crate::raw_id::RawId;
+
+/// Our first id. Pools' own requests (ckpool pings with 42) use small ones; an echo of those must match nothing here.
+pub const FIRST_UPSTREAM_ID: u32 = 1_000;
+/// How long an expired request is remembered.
+const LATE_MS_MAX: u64 = 120_000;
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// `mining.configure`; the codes in it, as raw JSON strings.
+    Configure(Box<[Box<str>]>),
+    /// `mining.subscribe`
+    Subscribe,
+    /// `mining.authorize` of the name with this index in the session.
+    Authorize(u8),
+    /// `mining.extranonce.subscribe`
+    ExtranonceSubscribe,
+    /// `mining.submit`
+    Submit(Submitted),
+    /// Anything else: answered if the pool answers.
+    Other,
+}
+
+impl Asked {
+    /// Whether its answer has a place in the order of the handshake.
+    pub fn is_handshake(&self) -> bool {
+        !matches!(self, Self::Submit(_) | Self::Other)
+    }
+
+    /// Whether the miner must get an answer even if the pool gives none.
+    pub fn is_owed(&self) -> bool {
+        !matches!(self, Self::Other)
+    }
+
+    /// Whether it is a share.
+    pub fn is_submit(&self) -> bool {
+        matches!(self, Self::Submit(_))
+    }
+}
+
+/// What is known of a share while its verdict is awaited.
+#[derive(Clone, Copy, Debug)]
+pub struct Submitted {
+    /// The engine's key of the worker.
+    pub worker: u32,
+    /// FNV-1a of the job id.
+    pub job: u32,
+    /// Difficulty assigned.
+    pub difficulty: f64,
+    /// Difficulty reached, NaN when not checked.
+    pub share_difficulty: f64,
+    /// Whether the check here found it good enough for a block.
+    pub block_candidate: bool,
+}
+
+/// One request on its way.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// The miner's id for it.
+    pub miner_id: RawId,
+    /// What was asked.
+    pub asked: Asked,
+    /// When its line came.
+    pub sent: Moment,
+    /// When the miner gets our answer instead of the pool's (or, for [`Asked::Other`], when it is forgotten).
+    pub deadline: Moment,
+}
+
+#[derive(Clone, Debug)]
+enum Slot {
+    Open(Ticket),
+    Late { submit: bool, until: Moment },
+    Done,
+}
+
+/// What a response's id stands for.
+#[derive(Debug)]
+pub enum Found {
+    /// A request that waits: now closed.
+    Ticket(Ticket),
+    /// One that was answered here before.
+    Late {
+        /// Whether it was a share.
+        submit: bool,
+    },
+    /// Nothing we asked.
+    Nothing,
+}
+
+/// The window of open requests.
+///
+/// Invariant: slot `n` belongs to id `base + n`; the first slot is never done; `open_count` and `handshake_count` count
+/// the open slots and those of the handshake.
+#[derive(Debug)]
+pub struct Pending {
+    slots: VecDeque<Slot>,
+    base: u32,
+    open_count: u32,
+    owed_count: u32,
+    handshake_count: u32,
+    /// No open ticket's deadline and no late mark's end is earlier.
+    earliest: Moment,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            slots: VecDeque::new(),
+            base: FIRST_UPSTREAM_ID,
+            open_count: 0,
+            owed_count: 0,
+            handshake_count: 0,
+            earliest: Moment::NEVER,
+        }
+    }
+}
+
+impl Pending {
+    /// Whether one more request can be taken.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.slots.len() < PENDING_COUNT_MAX
+    }
+
+    /// Takes a request and returns its upstream id. The caller has asked [`Pending::has_room`].
+    #[inline]
+    pub fn open(&mut self, ticket: Ticket) -> u32 {
+        debug_assert!(self.has_room());
+        let id = self.base.wrapping_add(self.slots.len() as u32);
+        self.open_count += 1;
+        self.owed_count += u32::from(ticket.asked.is_owed());
+        self.handshake_count += u32::from(ticket.asked.is_handshake());
+        self.earliest = self.earliest.min(ticket.deadline);
+        self.slots.push_back(Slot::Open(ticket));
+        self.check();
+        id
+    }
+
+    /// Closes the request with this id.
+    #[inline]
+    pub fn close(&mut self, id: u64) -> Found {
+        let index = id.wrapping_sub(u64::from(self.base));
+        let Some(slot) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) else {
+            return Found::Nothing;
+        };
+        let found = match std::mem::replace(slot, Slot::Done) {
+            Slot::Open(ticket) => {
+                self.forget(&ticket);
+                Found::Ticket(ticket)
+            }
+            Slot::Late { submit, .. } => Found::Late { submit },
+            Slot::Done => Found::Nothing,
+        };
+        self.drop_done();
+        self.check();
+        found
+    }
+
+    /// Closes the oldest open request whose deadline has come; a mark stays for a late answer. Call until `None`.
+    pub fn expire(&mut self, now: Moment) -> Option<(u32, Ticket)> {
+        if now < self.earliest {
+            return None;
+        }
+        for index in 0..self.slots.len() {
+            let late = match &self.slots[index] {
+                Slot::Open(ticket) if ticket.deadline <= now => {
+                    Slot::Late { submit: ticket.asked.is_submit(), until: now.plus_ms(LATE_MS_MAX) }
+                }
+                Slot::Late { until, .. } if *until <= now => Slot::Done,
+                _ => continue,
+            };
+            if let Slot::Open(ticket) = std::mem::replace(&mut self.slots[index], late) {
+                self.forget(&ticket);
+                self.check();
+                return Some((self.base.wrapping_add(index as u32), ticket));
+            }
+        }
+        self.drop_done();
+        self.earliest = self.slots.iter().filter_map(Slot::next).min().unwrap_or(Moment::NEVER);
+        self.check();
+        None
+    }
+
+    /// Closes the oldest open request of the handshake before its deadline, as [`Pending::expire`] would after it.
+    pub fn expire_handshake(&mut self, now: Moment) -> Option<(u32, Ticket)> {
+        let id = self.earliest_handshake()?;
+        let slot = self.slots.get_mut(id.wrapping_sub(self.base) as usize)?;
+        let late = Slot::Late { submit: false, until: now.plus_ms(LATE_MS_MAX) };
+        let Slot::Open(ticket) = std::mem::replace(slot, late) else { return None };
+        self.earliest = self.earliest.min(now.plus_ms(LATE_MS_MAX));
+        self.forget(&ticket);
+        self.check();
+        Some((id, ticket))
+    }
+
+    /// Closes the oldest open request: the pool is gone and will not answer.
+    pub fn give_up(&mut self) -> Option<(u32, Ticket)> {
+        while let Some(slot) = self.slots.pop_front() {
+            let id = self.base;
+            self.base = self.base.wrapping_add(1);
+            if let Slot::Open(ticket) = slot {
+                self.forget(&ticket);
+                return Some((id, ticket));
+            }
+        }
+        None
+    }
+
+    /// Brings every deadline forward to `until` at the latest.
+    pub fn hurry(&mut self, until: Moment) {
+        for slot in &mut self.slots {
+            if let Slot::Open(ticket) = slot {
+                ticket.deadline = ticket.deadline.min(until);
+            }
+        }
+        self.earliest = self.earliest.min(until);
+    }
+
+    /// The oldest unanswered request of the handshake.
+    #[inline]
+    pub fn earliest_handshake(&self) -> Option<u32> {
+        if self.handshake_count == 0 {
+            return None;
+        }
+        let is_open = |slot: &Slot| matches!(slot, Slot::Open(ticket) if ticket.asked.is_handshake());
+        self.slots.iter().position(is_open).map(|index| self.base.wrapping_add(index as u32))
+    }
+
+    /// Requests whose answer the miner is owed.
+    pub fn owed_count(&self) -> u32 {
+        self.owed_count
+    }
+
+    /// A moment before which nothing expires.
+    #[inline]
+    pub fn next_deadline(&self) -> Moment {
+        self.earliest
+    }
+
+    fn forget(&mut self, ticket: &Ticket) {
+        self.open_count -= 1;
+        self.owed_count -= u32::from(ticket.asked.is_owed());
+        self.handshake_count -= u32::from(ticket.asked.is_handshake());
+    }
+
+    fn drop_done(&mut self) {
+        while matches!(self.slots.front(), Some(Slot::Done)) {
+            self.slots.pop_front();
+            self.base = self.base.wrapping_add(1);
+        }
+        if self.slots.is_empty() {
+            self.earliest = Moment::NEVER;
+        }
+    }
+
+    fn check(&self) {
+        debug_assert_eq!(
+            self.slots.iter().filter(|slot| matches!(slot, Slot::Open(_))).count(),
+            self.open_count as usize
+        );
+        debug_assert!(self.owed_count <= self.open_count && self.handshake_count <= self.owed_count);
+    }
+}
+
+impl Slot {
+    fn next(&self) -> Option<Moment> {
+        match self {
+            Self::Open(ticket) => Some(ticket.deadline),
+            Self::Late { until, .. } => Some(*until),
+            Self::Done => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(asked: Asked, deadline: u64) -> Ticket {
+        Ticket { miner_id: RawId::keep(b"4"), asked, sent: Moment(0), deadline: Moment(deadline) }
+    }
+
+    fn submit() -> Asked {
+        Asked::Submit(Submitted {
+            worker: 0,
+            job: 0,
+            difficulty: 1.0,
+            share_difficulty: f64::NAN,
+            block_candidate: false,
+        })
+    }
+
+    #[test]
+    fn a_request_closes_once() {
+        let mut pending = Pending::default();
+        let id = pending.open(ticket(submit(), 10));
+        assert!(matches!(pending.close(u64::from(id)), Found::Ticket(_)));
+        assert!(matches!(pending.close(u64::from(id)), Found::Nothing));
+        assert_eq!(pending.next_deadline(), Moment::NEVER);
+    }
+
+    #[test]
+    fn answers_in_any_order_find_their_requests() {
+        let mut pending = Pending::default();
+        let ids: Vec<u32> = (0..5).map(|n| pending.open(ticket(Asked::Authorize(n), 10))).collect();
+        for n in [3, 0, 4, 1, 2] {
+            let found = pending.close(u64::from(ids[n]));
+            assert!(
+                matches!(found, Found::Ticket(Ticket { asked: Asked::Authorize(m), .. }) if usize::from(m) == n)
+            );
+        }
+        assert!(pending.slots.is_empty());
+    }
+
+    #[test]
+    fn ids_never_issued_match_nothing() {
+        let mut pending = Pending::default();
+        let id = u64::from(pending.open(ticket(submit(), 10)));
+        for other in [0, 42, id - 1, id + 1, u64::MAX] {
+            assert!(matches!(pending.close(other), Found::Nothing));
+        }
+    }
+
+    #[test]
+    fn an_expired_request_is_late_for_a_while_and_then_forgotten() {
+        let mut pending = Pending::default();
+        let early = pending.open(ticket(submit(), 10));
+        let kept = pending.open(ticket(submit(), 20));
+        assert!(pending.expire(Moment(9)).is_none());
+        assert_eq!(pending.expire(Moment(10)).map(|(id, _)| id), Some(early));
+        assert!(pending.expire(Moment(10)).is_none());
+        assert_eq!(pending.next_deadline(), Moment(20));
+        assert!(matches!(pending.close(u64::from(kept)), Found::Ticket(_)));
+        assert!(pending.expire(Moment(10).plus_ms(LATE_MS_MAX)).is_none());
+        assert!(matches!(pending.close(u64::from(early)), Found::Nothing));
+        let early = pending.open(ticket(submit(), 10));
+        assert!(pending.expire(Moment(10)).is_some());
+        assert!(matches!(pending.close(u64::from(early)), Found::Late { submit: true }));
+    }
+
+    #[test]
+    fn the_window_is_bounded_even_if_the_oldest_is_never_answered() {
+        let mut pending = Pending::default();
+        let mut taken = 0;
+        while pending.has_room() {
+            let id = pending.open(ticket(submit(), 10));
+            taken += 1;
+            if taken > 1 {
+                pending.close(u64::from(id));
+            }
+        }
+        assert_eq!(taken, PENDING_COUNT_MAX);
+    }
+
+    #[test]
+    fn giving_up_returns_every_open_request_in_order() {
+        let mut pending = Pending::default();
+        let ids: Vec<u32> = (0..4).map(|n| pending.open(ticket(Asked::Authorize(n), 10))).collect();
+        pending.close(u64::from(ids[1]));
+        let rest: Vec<u32> = std::iter::from_fn(|| pending.give_up()).map(|(id, _)| id).collect();
+        assert_eq!(rest, [ids[0], ids[2], ids[3]]);
+        assert_eq!(pending.owed_count(), 0);
+        assert_eq!(pending.open(ticket(submit(), 10)), ids[3] + 1);
+    }
+
+    #[test]
+    fn a_hurried_request_expires_earlier() {
+        let mut pending = Pending::default();
+        pending.open(ticket(submit(), 1_000));
+        pending.hurry(Moment(100));
+        assert_eq!(pending.next_deadline(), Moment(100));
+        assert!(pending.expire(Moment(100)).is_some());
+    }
+}

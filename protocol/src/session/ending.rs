@@ -1,0 +1,148 @@
+//! How requests end without the pool, and how the session itself ends: deadlines, lost connections, settling.
+
+use crate::downstream::Stage;
+use crate::event::{CloseReason, Event, Gone, Oddity, Outcome};
+use crate::moment::Moment;
+use crate::pending::{Asked, Ticket};
+use crate::replies::{self, LocalError};
+use crate::session::shares::{Ending, close_share};
+use crate::session::{Context, Session};
+
+impl Session {
+    /// All deadlines that have come: answers for a silent pool, then the peers' own.
+    pub(super) fn expire(&mut self, cx: &mut Context<'_>) {
+        while let Some((id, ticket)) = self.upstream.pending.expire(cx.now) {
+            self.answer_for_pool(id, &ticket, replies::POOL_SILENT, cx);
+            if self.finished {
+                return;
+            }
+        }
+        let settings = &cx.shared.settings;
+        if self.upstream.silence_deadline(settings) <= cx.now {
+            return self.finish(CloseReason::PoolSilent, cx);
+        }
+        if self.settling.is_none() && self.downstream.deadline(settings) <= cx.now {
+            let reason = match self.downstream.stage {
+                Stage::Silent | Stage::Greeted => CloseReason::FirstRequestTimeout,
+                Stage::Speaking => CloseReason::SubscribeTimeout,
+                Stage::Subscribing if self.downstream.is_authorised() => CloseReason::MinerIdle,
+                Stage::Subscribing => CloseReason::AuthorizeTimeout,
+            };
+            self.finish(reason, cx);
+        }
+    }
+
+    /// Frees room in the hold by answering the request that everything waits for, as if its deadline had come.
+    /// Whether the session goes on.
+    pub(super) fn make_room(&mut self, bytes: usize, cx: &mut Context<'_>) -> bool {
+        while !self.hold.is_empty() && !self.hold.has_room(bytes) {
+            let Some((id, ticket)) = self.upstream.pending.expire_handshake(cx.now) else {
+                self.finish(CloseReason::HeldTooMuch, cx);
+                return false;
+            };
+            self.answer_for_pool(id, &ticket, replies::POOL_SILENT, cx);
+            if self.finished {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives the miner our answer to a request that the pool left open. Never an acceptance.
+    fn answer_for_pool(&mut self, id: u32, ticket: &Ticket, error: LocalError, cx: &mut Context<'_>) {
+        let miner_id = ticket.miner_id.as_bytes();
+        if ticket.asked.is_owed() {
+            cx.odd(Oddity::AnsweredForPool);
+        }
+        let known = self.upstream.extranonce;
+        let mut subscribe_failed = false;
+        match &ticket.asked {
+            Asked::Other => return self.release_held(cx),
+            Asked::Submit(submitted) => {
+                let reason = cx.shared.reasons.intern(error.text);
+                let ending = Ending { outcome: Outcome::Unanswered, class: None, code: error.code(), reason };
+                close_share(submitted, ticket.sent, ending, cx);
+                self.hold.push(Some(id), |out| replies::error(out, miner_id, error));
+            }
+            Asked::Configure(codes) if error == replies::POOL_SILENT => {
+                self.hold.push(Some(id), |out| replies::configure_refused(out, &ticket.miner_id, codes));
+            }
+            Asked::Subscribe if let Some(known) = known => self.hold.push(Some(id), |out| {
+                replies::subscribed(out, ticket, &known.extranonce1_hex(), known.extranonce2_size);
+            }),
+            asked => {
+                self.hold.push(Some(id), |out| replies::error(out, miner_id, error));
+                match asked {
+                    Asked::Authorize(index) => self.authorize_answered(*index, false, cx),
+                    Asked::Subscribe => subscribe_failed = true,
+                    _ => {}
+                }
+            }
+        }
+        self.release_held(cx);
+        if subscribe_failed && error == replies::POOL_SILENT {
+            // Without a subscription there is nothing to mine: let the miner go where there is.
+            self.finish(CloseReason::PoolSilent, cx);
+        }
+    }
+
+    pub(super) fn pool_gone(&mut self, why: Gone, cx: &mut Context<'_>) {
+        let reason = match why {
+            Gone::Closed => CloseReason::PoolClosed,
+            Gone::Broken => CloseReason::PoolBroken,
+            Gone::DialFailed => CloseReason::PoolUnreachable,
+            Gone::DialTimeout => CloseReason::PoolConnectTimeout,
+            Gone::NotReading => CloseReason::PoolNotReading,
+            Gone::Panicked => CloseReason::Panicked,
+        };
+        // A miner that left first ended the session; the pool only follows.
+        let reason = self.settling.unwrap_or(reason);
+        self.finish(reason, cx);
+    }
+
+    pub(super) fn miner_gone(&mut self, why: Gone, cx: &mut Context<'_>) {
+        let reason = match why {
+            Gone::Closed => CloseReason::MinerClosed,
+            Gone::NotReading => CloseReason::MinerNotReading,
+            Gone::Panicked => CloseReason::Panicked,
+            Gone::Broken | Gone::DialFailed | Gone::DialTimeout => CloseReason::MinerBroken,
+        };
+        let until = cx.now.plus_ms(cx.shared.settings.settle_ms);
+        self.settle(reason, until, cx);
+    }
+
+    /// Lets the open requests settle up to `until`, then ends: a share on its way still gets its verdict.
+    pub(super) fn settle(&mut self, reason: CloseReason, until: Moment, cx: &mut Context<'_>) {
+        if self.finished {
+            return;
+        }
+        self.settling.get_or_insert(reason);
+        self.upstream.pending.hurry(until);
+        self.end_if_settled(cx);
+    }
+
+    pub(super) fn end_if_settled(&mut self, cx: &mut Context<'_>) {
+        if let Some(reason) = self.settling
+            && !self.finished
+            && self.upstream.pending.owed_count() == 0
+        {
+            self.finish(reason, cx);
+        }
+    }
+
+    /// The end, told once. Whatever still waits for the pool is answered with an error and ends unanswered.
+    pub(super) fn finish(&mut self, reason: CloseReason, cx: &mut Context<'_>) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        while let Some((id, ticket)) = self.upstream.pending.give_up() {
+            self.answer_for_pool(id, &ticket, replies::POOL_LOST, cx);
+        }
+        self.release_held(cx);
+        for name in self.downstream.take_names() {
+            cx.shared.workers.release(&name.raw);
+        }
+        cx.tell(Event::Finish(reason));
+    }
+}

@@ -1,0 +1,282 @@
+//! Lines of the miner: forwarded under our ids, answered here, or refused. PROTOCOL facts: docs/PROTOCOL.md sections 2 and 3.
+
+use crate::downstream::{Stage, clean_user_agent};
+use crate::event::{CloseReason, Event, Oddity};
+use crate::framer::Received;
+use crate::message::{Kind, Line, Message, Method};
+use crate::pending::{Asked, Ticket};
+use crate::raw_id::RawId;
+use crate::replies::{self, LocalError};
+use crate::rewrite::{Change, Decimal, behind_brace, forward, id_member, splice};
+use crate::session::{Context, Session};
+use crate::upstream::{Link, mask};
+use crate::value;
+
+/// How long a request that only the pool may answer is remembered.
+const OTHER_REPLY_MS: u64 = 60_000;
+/// Codes of a configure that are remembered for our own answer.
+const CONFIGURE_CODES_MAX: usize = 16;
+
+impl Session {
+    pub(super) fn receive_from_miner(&mut self, bytes: &mut [u8], len: usize, cx: &mut Context<'_>) {
+        self.downstream.heard = cx.now;
+        if self.downstream.stage == Stage::Silent && !self.greet(bytes.get(..len).unwrap_or_default(), cx) {
+            return;
+        }
+        let Some(mut received) = Received::new(bytes, len) else { return };
+        let mut framer = std::mem::take(&mut self.downstream.framer);
+        let too_long = loop {
+            match framer.next_line(&mut received, &mut cx.shared.buffers) {
+                Ok(Some(line)) => self.miner_line(line, cx),
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+            if self.finished {
+                break false;
+            }
+        };
+        if self.finished {
+            framer.release(&mut cx.shared.buffers);
+        }
+        self.downstream.framer = framer;
+        if too_long && !self.finished {
+            replies::error(cx.to_miner, b"null", replies::LINE_TOO_LONG);
+            self.finish(CloseReason::MinerLineTooLong, cx);
+        }
+    }
+
+    /// Looks at the first byte of the connection: other protocols end here, before anything is parsed.
+    fn greet(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> bool {
+        let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else { return true };
+        self.downstream.stage = Stage::Greeted;
+        match first {
+            // `{` is Stratum; a capital may begin an HTTP request, which its whole line tells.
+            b'{' | b'A'..=b'Z' => true,
+            // TLS handshake record, SSLv2 hello. bfgminer tries TLS first and then comes back in the clear.
+            0x16 | 0x80 => {
+                self.finish(CloseReason::TlsOnPlainPort, cx);
+                false
+            }
+            _ => {
+                if first.is_ascii_graphic() {
+                    replies::error(cx.to_miner, b"null", replies::BAD_LINE);
+                }
+                self.finish(CloseReason::NotStratum, cx);
+                false
+            }
+        }
+    }
+
+    fn miner_line(&mut self, line: Line<'_>, cx: &mut Context<'_>) {
+        let message = match cx.shared.parser.parse(line) {
+            Ok(message) => message,
+            Err(failure) => return self.bad_miner_line(failure.line, cx),
+        };
+        match message.kind {
+            Kind::Call(Method::Submit) => self.submit(&message, cx),
+            Kind::Call(method) => self.miner_call(method, &message, cx),
+            // The answer to a pool's own request (client.get_version, mining.ping): its id is the pool's.
+            Kind::Response if self.upstream.link != Link::Idle => forward(cx.to_pool, message.line),
+            Kind::Response => {}
+            Kind::Opaque => refuse(&message, replies::NO_METHOD, cx),
+        }
+    }
+
+    #[cold]
+    fn bad_miner_line(&mut self, line: &[u8], cx: &mut Context<'_>) {
+        if self.downstream.stage < Stage::Speaking && is_http(line) {
+            cx.to_miner.extend_from_slice(replies::HTTP_ANSWER);
+            return self.finish(CloseReason::HttpOnPlainPort, cx);
+        }
+        replies::error(cx.to_miner, b"null", replies::BAD_LINE);
+        let not_stratum = self.downstream.stage < Stage::Speaking && !line.starts_with(b"{");
+        let reason = if not_stratum { CloseReason::NotStratum } else { CloseReason::MinerBadLine };
+        self.finish(reason, cx);
+    }
+
+    fn miner_call(&mut self, method: Method, message: &Message<'_>, cx: &mut Context<'_>) {
+        match method {
+            Method::PoolInternal => {
+                cx.odd(Oddity::RefusedInternal);
+                return refuse(message, replies::NOT_SUPPORTED, cx);
+            }
+            Method::ForeignCoin if self.downstream.stage < Stage::Speaking => {
+                return self.foreign_coin(message, cx);
+            }
+            Method::Subscribe if is_ethereum(message) => return self.foreign_coin(message, cx),
+            Method::Authorize => return self.authorize(message, cx),
+            _ => {}
+        }
+        self.dial_once(cx);
+        let handshake_reply_ms = cx.shared.settings.handshake_reply_ms;
+        match method {
+            Method::Configure => {
+                let asked = self.configure(message);
+                self.ask(message, asked, handshake_reply_ms, cx);
+            }
+            Method::Subscribe => {
+                self.downstream.stage = Stage::Subscribing;
+                self.downstream.user_agent =
+                    value::string(message.param(0)).map_or_else(|| "".into(), |text| clean_user_agent(&text));
+                self.ask(message, Asked::Subscribe, handshake_reply_ms, cx);
+            }
+            Method::ExtranonceSubscribe => {
+                self.downstream.takes_extranonce = true;
+                let reply_ms = cx.shared.settings.extranonce_reply_ms;
+                self.ask(message, Asked::ExtranonceSubscribe, reply_ms, cx);
+            }
+            // ESP-Miner's answer to a pool's ping: the id is the pool's, and nobody answers it.
+            Method::Pong => forward(cx.to_pool, message.line),
+            _ if message.has_id() => self.ask(message, Asked::Other, OTHER_REPLY_MS, cx),
+            _ => forward(cx.to_pool, message.line),
+        }
+    }
+
+    /// Notes what configure asks for.
+    fn configure(&mut self, message: &Message<'_>) -> Asked {
+        let mut codes: Vec<Box<str>> = Vec::new();
+        value::elements(message.param(0), |code| {
+            if codes.len() < CONFIGURE_CODES_MAX
+                && let Some(text) = value::plain_str(code)
+            {
+                self.downstream.takes_extranonce |= text == "subscribe-extranonce";
+                codes.push(format!("\"{text}\"").into());
+            }
+        });
+        if codes.iter().any(|code| &**code == "\"version-rolling\"") {
+            // BIP310: a missing mask means all bits.
+            self.downstream.mask_asked = Some(u32::MAX);
+            value::members(message.param(1), |key, raw| {
+                if key == "version-rolling.mask" {
+                    self.downstream.mask_asked = mask(raw).or(Some(u32::MAX));
+                }
+            });
+        }
+        Asked::Configure(codes.into())
+    }
+
+    fn authorize(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
+        let json = message.param(0);
+        if value::string(json).is_none() {
+            cx.odd(Oddity::RefusedMalformed);
+            return refuse_always(message, replies::BAD_PARAMS, cx);
+        }
+        if !self.upstream.pending.has_room() {
+            cx.odd(Oddity::PendingFull);
+            return refuse_always(message, replies::PENDING_FULL, cx);
+        }
+        let Some(index) = self.name_index(json, message, cx) else { return };
+        self.dial_once(cx);
+        let reply_ms = cx.shared.settings.handshake_reply_ms;
+        let (id, member) = self.open(message, Asked::Authorize(index), reply_ms, cx);
+        let Some(name) = self.downstream.name_mut(index) else { return };
+        name.asked_count = name.asked_count.saturating_add(1);
+        let name_change = Change { span: message.params.items[0], bytes: &name.upstream_json };
+        let id_change = id_change(message, &id, &member);
+        let Some(password) = &cx.shared.settings.password else {
+            return splice(cx.to_pool, message.line, [id_change, name_change]);
+        };
+        let mut span = message.params.items[1];
+        let mut text = format!("\"{password}\"");
+        if message.params.count < 2 {
+            // No password given: it goes behind the name, as some pools want exactly two parameters.
+            let end = message.params.items[0].end;
+            span = crate::message::Span { start: end, end };
+            text.insert(0, ',');
+        }
+        splice(cx.to_pool, message.line, [id_change, name_change, Change { span, bytes: text.as_bytes() }]);
+    }
+
+    /// The index of the name to be authorised, new or known. `None` after it was refused.
+    fn name_index(&mut self, json: &[u8], message: &Message<'_>, cx: &mut Context<'_>) -> Option<u8> {
+        if let Some(index) = self.downstream.find(json) {
+            return Some(index);
+        }
+        if !self.downstream.has_room_for_name() {
+            cx.odd(Oddity::RefusedNames);
+            refuse_always(message, replies::TOO_MANY_NAMES, cx);
+            return None;
+        }
+        let raw = json.get(1..json.len().saturating_sub(1)).unwrap_or_default();
+        let Ok(assigned) = cx.shared.workers.assign(raw) else {
+            cx.odd(Oddity::RefusedNames);
+            refuse_always(message, replies::BAD_NAME, cx);
+            return None;
+        };
+        Some(self.downstream.add_name(raw, &assigned))
+    }
+
+    fn foreign_coin(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
+        refuse(message, replies::FOREIGN_COIN, cx);
+        self.finish(CloseReason::ForeignCoin, cx);
+    }
+
+    /// The first valid request opens the connection to the pool: scanners cost nothing.
+    pub(super) fn dial_once(&mut self, cx: &mut Context<'_>) {
+        self.downstream.stage = self.downstream.stage.max(Stage::Speaking);
+        if self.upstream.link == Link::Idle {
+            self.upstream.link = Link::Dialling;
+            cx.tell(Event::Dial);
+        }
+    }
+
+    /// Sends a request up under an id of ours.
+    fn ask(&mut self, message: &Message<'_>, asked: Asked, reply_ms: u64, cx: &mut Context<'_>) {
+        if !self.upstream.pending.has_room() {
+            cx.odd(Oddity::PendingFull);
+            if asked.is_owed() {
+                refuse_always(message, replies::PENDING_FULL, cx);
+            }
+            return;
+        }
+        let (id, member) = self.open(message, asked, reply_ms, cx);
+        splice(cx.to_pool, message.line, [id_change(message, &id, &member)]);
+    }
+
+    /// Opens a ticket. Returns its id, as digits and as a member for a line that has none.
+    fn open(
+        &mut self,
+        message: &Message<'_>,
+        asked: Asked,
+        reply_ms: u64,
+        cx: &Context<'_>,
+    ) -> (Decimal, Vec<u8>) {
+        let miner_id = RawId::keep(message.raw(message.id));
+        let ticket = Ticket { miner_id, asked, sent: cx.now, deadline: cx.now.plus_ms(reply_ms) };
+        let id = Decimal::new(self.upstream.pending.open(ticket));
+        let member = if message.id.is_present() { Vec::new() } else { id_member(id) };
+        (id, member)
+    }
+}
+
+/// The change that puts our id into a request.
+pub(super) fn id_change<'a>(message: &Message<'_>, id: &'a Decimal, member: &'a [u8]) -> Change<'a> {
+    if message.id.is_present() {
+        Change { span: message.id, bytes: id.as_bytes() }
+    } else {
+        Change { span: behind_brace(message.line), bytes: member }
+    }
+}
+
+/// Answers with an error if the miner wants an answer at all.
+fn refuse(message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
+    if message.has_id() {
+        replies::error(cx.to_miner, message.raw(message.id), error);
+    }
+}
+
+/// Answers with an error, whatever the id: the five methods always get one answer.
+pub(super) fn refuse_always(message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
+    replies::error(cx.to_miner, message.raw(message.id), error);
+}
+
+fn is_http(line: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] =
+        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"PATCH ", b"PRI "];
+    METHODS.iter().any(|method| line.starts_with(method))
+}
+
+/// EthereumStratum/1.0.0 names itself in the second parameter of subscribe.
+fn is_ethereum(message: &Message<'_>) -> bool {
+    value::plain_str(message.param(1)).is_some_and(|text| text.starts_with("EthereumStratum/"))
+}

@@ -1,0 +1,206 @@
+//! Lines of the pool: answers go to the request they belong to, everything else passes through, in the order in which a
+//! miner can read it. PROTOCOL facts: docs/PROTOCOL.md sections 2 and 4.
+
+use crate::downstream::Standing;
+use crate::event::{CloseReason, Event, Oddity, Outcome};
+use crate::framer::Received;
+use crate::message::{Kind, Line, Message, Method};
+use crate::pending::{Asked, Found, Ticket};
+use crate::rewrite::{Change, forward, member_span, splice};
+use crate::session::shares::{Ending, close_share};
+use crate::session::{Context, Session};
+use crate::upstream::{Extranonce, mask};
+use crate::value;
+use crate::verdict::{self, Verdict};
+
+/// Lines that are not Stratum after which a pool's connection is given up.
+const GARBAGE_COUNT_MAX: u16 = 8;
+
+impl Session {
+    pub(super) fn receive_from_pool(&mut self, bytes: &mut [u8], len: usize, cx: &mut Context<'_>) {
+        self.upstream.heard = cx.now;
+        let Some(mut received) = Received::new(bytes, len) else { return };
+        let mut framer = std::mem::take(&mut self.upstream.framer);
+        let too_long = loop {
+            match framer.next_line(&mut received, &mut cx.shared.buffers) {
+                Ok(Some(line)) => self.pool_line(line, cx),
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+            if self.finished {
+                break false;
+            }
+        };
+        if self.finished {
+            framer.release(&mut cx.shared.buffers);
+        }
+        self.upstream.framer = framer;
+        if too_long && !self.finished {
+            self.finish(CloseReason::PoolLineTooLong, cx);
+        }
+    }
+
+    fn pool_line(&mut self, line: Line<'_>, cx: &mut Context<'_>) {
+        let message = match cx.shared.parser.parse(line) {
+            Ok(message) => message,
+            Err(failure) => return self.pool_text(failure.line, cx),
+        };
+        match message.kind {
+            Kind::Response if message.has_id() => self.response(&message, cx),
+            Kind::Call(Method::Reconnect) => cx.odd(Oddity::ReconnectHeldBack),
+            Kind::Call(method) => {
+                self.notification(method, &message, cx);
+                self.pass_down(message.line, cx);
+            }
+            // A response with a null id belongs to nothing; miners ignore it.
+            Kind::Response | Kind::Opaque => self.pass_down(message.line, cx),
+        }
+    }
+
+    /// A pool's line that is no JSON object. ckpool says goodbye in plain text, so text is passed on; too much of it, or
+    /// anything binary, is no pool.
+    #[cold]
+    fn pool_text(&mut self, line: &[u8], cx: &mut Context<'_>) {
+        cx.odd(Oddity::PoolText);
+        self.upstream.garbage_count = self.upstream.garbage_count.saturating_add(1);
+        if self.upstream.garbage_count > GARBAGE_COUNT_MAX {
+            return self.finish(CloseReason::PoolGarbage, cx);
+        }
+        if std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(char::is_control)) {
+            self.pass_down(line, cx);
+        }
+    }
+
+    /// Notes what the pool tells.
+    fn notification(&mut self, method: Method, message: &Message<'_>, cx: &mut Context<'_>) {
+        match method {
+            Method::Notify => {
+                let clean = value::is_true(message.param(8));
+                cx.tell(Event::Job { clean });
+            }
+            Method::SetDifficulty => self.upstream.set_difficulty(message.param(0)),
+            Method::SetExtranonce => {
+                if let Some(extranonce) = Extranonce::read(message.param(0), message.param(1)) {
+                    self.upstream.extranonce = Some(extranonce);
+                }
+            }
+            // Some send the mask alone instead of a list.
+            Method::SetVersionMask if message.params.is_array => {
+                self.upstream.set_version_mask(message.param(0));
+            }
+            Method::SetVersionMask => self.upstream.set_version_mask(message.raw(message.params.whole)),
+            _ => {}
+        }
+    }
+
+    /// Passes a line down as it is, behind those that wait.
+    fn pass_down(&mut self, line: &[u8], cx: &mut Context<'_>) {
+        if self.hold.is_empty() {
+            return forward(cx.to_miner, line);
+        }
+        if !self.make_room(line.len() + 1, cx) {
+            return;
+        }
+        if self.hold.is_empty() {
+            forward(cx.to_miner, line);
+        } else {
+            self.hold.push(None, |out| forward(out, line));
+        }
+    }
+
+    fn response(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
+        let found = match value::id_number(message.raw(message.id)) {
+            Some(id) => (id, self.upstream.pending.close(id)),
+            None => (0, Found::Nothing),
+        };
+        match found {
+            (id, Found::Ticket(ticket)) => self.answer(id as u32, &ticket, message, cx),
+            (_, Found::Late { submit: true }) => {
+                let oddity = match verdict::of_submit(message) {
+                    Verdict::Accepted => Oddity::LateAccept,
+                    Verdict::Rejected(_) => Oddity::LateReject,
+                };
+                cx.odd(oddity);
+            }
+            (_, Found::Late { submit: false }) => cx.odd(Oddity::LateAnswer),
+            (_, Found::Nothing) => cx.odd(Oddity::StrayResponse),
+        }
+    }
+
+    /// The pool's answer to a request: noted, then given to the miner under the miner's own id.
+    #[inline]
+    fn answer(&mut self, id: u32, ticket: &Ticket, message: &Message<'_>, cx: &mut Context<'_>) {
+        match &ticket.asked {
+            Asked::Submit(submitted) => match verdict::of_submit(message) {
+                Verdict::Accepted => close_share(submitted, ticket.sent, Ending::ACCEPTED, cx),
+                Verdict::Rejected(reject) => {
+                    let reason = cx.shared.reasons.intern(&reject.reason);
+                    let code = reject.code.and_then(|code| i16::try_from(code).ok()).unwrap_or(0);
+                    let ending =
+                        Ending { outcome: Outcome::Rejected, class: Some(reject.class), code, reason };
+                    close_share(submitted, ticket.sent, ending, cx);
+                }
+            },
+            Asked::Authorize(index) => {
+                self.authorize_answered(*index, verdict::of_authorize(message) == Verdict::Accepted, cx);
+            }
+            Asked::Subscribe => {
+                if let Some(extranonce) = Extranonce::from_result(message.raw(message.result)) {
+                    self.upstream.extranonce = Some(extranonce);
+                    cx.tell(Event::Subscribed);
+                }
+            }
+            Asked::Configure(_) => {
+                value::members(message.raw(message.result), |key, raw| {
+                    if key == "version-rolling.mask" {
+                        self.upstream.version_mask = mask(raw).unwrap_or(0);
+                    }
+                });
+            }
+            Asked::ExtranonceSubscribe | Asked::Other => {}
+        }
+        let miner_id = ticket.miner_id.as_bytes();
+        let span = if miner_id.is_empty() { member_span(message.line, message.id) } else { message.id };
+        let change = [Change { span, bytes: miner_id }];
+        let blocker = self.upstream.pending.earliest_handshake();
+        if self.hold.is_empty() && blocker.is_none_or(|blocker| id < blocker) {
+            return splice(cx.to_miner, message.line, change);
+        }
+        self.hold_answer(id, cx, message.line.len() + miner_id.len() + 1, |out| {
+            splice(out, message.line, change);
+        });
+    }
+
+    /// Keeps an answer until those before it are given, and gives what can be given.
+    #[cold]
+    fn hold_answer(&mut self, id: u32, cx: &mut Context<'_>, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.make_room(bytes, cx) {
+            self.hold.push(Some(id), write);
+            self.release_held(cx);
+        }
+    }
+
+    /// Gives the miner what need not wait any more.
+    pub(super) fn release_held(&mut self, cx: &mut Context<'_>) {
+        self.hold.release(self.upstream.pending.earliest_handshake(), cx.to_miner);
+    }
+
+    pub(super) fn authorize_answered(&mut self, index: u8, accepted: bool, cx: &mut Context<'_>) {
+        let Some(name) = self.downstream.name_mut(index) else { return };
+        let worker = name.worker;
+        name.asked_count = name.asked_count.saturating_sub(1);
+        if accepted {
+            name.standing = Standing::Authorised;
+            cx.tell(Event::Authorised(worker));
+        } else if name.asked_count == 0 && name.standing == Standing::Asked {
+            cx.tell(Event::AuthorizeRefused(worker));
+            self.forget_name(index, cx);
+        }
+    }
+
+    pub(super) fn forget_name(&mut self, index: u8, cx: &mut Context<'_>) {
+        if let Some(name) = self.downstream.remove_name(index) {
+            cx.shared.workers.release(&name.raw);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `mining.submit`: from the miner's line to the ticket, and from the ticket to its one outcome.
+
+use crate::downstream::Stage;
+use crate::event::{ClosedShare, Event, Oddity, Outcome, ReasonKey};
+use crate::message::Message;
+use crate::moment::Moment;
+use crate::pending::{Asked, Submitted, Ticket};
+use crate::raw_id::RawId;
+use crate::reasons::Reasons;
+use crate::replies::{self, LocalError};
+use crate::rewrite::{Change, Decimal, id_member, splice};
+use crate::session::from_miner::{id_change, refuse_always};
+use crate::session::{Context, Session};
+use crate::verdict::RejectClass;
+
+/// Stands for "no worker of ours" in a refused share.
+pub const NO_WORKER: u32 = u32::MAX;
+
+impl Session {
+    /// Checks a submit and sends it up, or refuses it here. Nothing is allocated in the steady state.
+    #[inline]
+    pub(super) fn submit(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
+        let json = message.param(0);
+        if json.first() != Some(&b'"') {
+            cx.odd(Oddity::RefusedMalformed);
+            return self.refuse_share(message, NO_WORKER, replies::BAD_PARAMS, cx);
+        }
+        if self.downstream.stage < Stage::Subscribing {
+            return self.refuse_share(message, NO_WORKER, replies::NOT_SUBSCRIBED, cx);
+        }
+        let Some(name) = self.downstream.find(json).and_then(|index| self.downstream.name(index)) else {
+            return self.refuse_share(message, NO_WORKER, replies::UNAUTHORIZED, cx);
+        };
+        let worker = name.worker;
+        if !self.upstream.pending.has_room() {
+            cx.odd(Oddity::PendingFull);
+            return self.refuse_share(message, worker, replies::PENDING_FULL, cx);
+        }
+        let submitted = Submitted {
+            worker,
+            job: fnv1a(message.param(1)),
+            difficulty: self.upstream.difficulty,
+            share_difficulty: f64::NAN,
+            block_candidate: false,
+        };
+        let ticket = Ticket {
+            miner_id: RawId::keep(message.raw(message.id)),
+            asked: Asked::Submit(submitted),
+            sent: cx.now,
+            deadline: cx.now.plus_ms(cx.shared.settings.submit_reply_ms),
+        };
+        let id = Decimal::new(self.upstream.pending.open(ticket));
+        let name_change = Change { span: message.params.items[0], bytes: &name.upstream_json };
+        if message.id.is_present() {
+            let id_change = Change { span: message.id, bytes: id.as_bytes() };
+            splice(cx.to_pool, message.line, [id_change, name_change]);
+        } else {
+            splice(cx.to_pool, message.line, [id_change(message, &id, &id_member(id)), name_change]);
+        }
+    }
+
+    /// Answers a share here; it never goes to a pool.
+    #[cold]
+    fn refuse_share(&mut self, message: &Message<'_>, worker: u32, error: LocalError, cx: &mut Context<'_>) {
+        refuse_always(message, error, cx);
+        let reason = cx.shared.reasons.intern(error.text);
+        cx.tell(Event::Share(ClosedShare {
+            worker,
+            job: fnv1a(message.param(1)),
+            difficulty: self.upstream.difficulty,
+            share_difficulty: f64::NAN,
+            outcome: Outcome::RefusedHere,
+            class: Some(error.class),
+            code: error.code(),
+            reason,
+            block_candidate: false,
+            submitted: cx.now,
+        }));
+    }
+}
+
+/// How a share ended, beside what its ticket knew.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub outcome: Outcome,
+    pub class: Option<RejectClass>,
+    pub code: i16,
+    pub reason: ReasonKey,
+}
+
+impl Ending {
+    /// The pool said yes.
+    pub const ACCEPTED: Self =
+        Self { outcome: Outcome::Accepted, class: None, code: 0, reason: Reasons::NONE };
+}
+
+/// Tells the one outcome of a share that had a ticket.
+#[inline]
+pub(super) fn close_share(submitted: &Submitted, sent: Moment, ending: Ending, cx: &mut Context<'_>) {
+    cx.tell(Event::Share(ClosedShare {
+        worker: submitted.worker,
+        job: submitted.job,
+        difficulty: submitted.difficulty,
+        share_difficulty: submitted.share_difficulty,
+        outcome: ending.outcome,
+        class: ending.class,
+        code: ending.code,
+        reason: ending.reason,
+        block_candidate: submitted.block_candidate,
+        submitted: sent,
+    }));
+}
+
+/// FNV-1a over 32 bits: a short name for a job id in a row.
+#[inline]
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,195 @@
+//! The pool's half of a session: what it has granted, told and left unanswered.
+//!
+//! State and judgement only; the lines are handled in [`session`](crate::session).
+
+use crate::framer::PoolFramer;
+use crate::limits::{EXTRANONCE1_BYTES_MAX, EXTRANONCE2_SIZE_MAX};
+use crate::moment::Moment;
+use crate::pending::Pending;
+use crate::session::SessionSettings;
+use crate::value;
+
+/// How the connection to the pool stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not wanted yet.
+    Idle,
+    /// Being made.
+    Dialling,
+    /// It stands.
+    Up,
+}
+
+/// What subscribe gave: the space of this connection's shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extranonce {
+    bytes: [u8; EXTRANONCE1_BYTES_MAX],
+    len: u8,
+    /// Bytes of extranonce2.
+    pub extranonce2_size: u8,
+}
+
+impl Extranonce {
+    /// Reads extranonce1 (a JSON string of hex, which p2pool leaves empty) and the size of extranonce2.
+    pub fn read(extranonce1: &[u8], size: &[u8]) -> Option<Self> {
+        let text = value::plain_str(extranonce1)?;
+        let extranonce2_size = u8::try_from(value::unsigned(size)?).ok()?;
+        if !text.len().is_multiple_of(2) || usize::from(extranonce2_size) > EXTRANONCE2_SIZE_MAX {
+            return None;
+        }
+        let mut bytes = [0; EXTRANONCE1_BYTES_MAX];
+        let len = text.len() / 2;
+        for (place, pair) in bytes.get_mut(..len)?.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(pair).ok().filter(|digits| !digits.starts_with('+'))?;
+            *place = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self { bytes, len: len as u8, extranonce2_size })
+    }
+
+    /// Reads the result of a subscribe: `[subscriptions, extranonce1, extranonce2_size]`.
+    pub fn from_result(result: &[u8]) -> Option<Self> {
+        let mut parts: [&[u8]; 3] = [&[]; 3];
+        let mut n = 0;
+        value::elements(result, |part| {
+            if let Some(place) = parts.get_mut(n) {
+                *place = part;
+            }
+            n += 1;
+        })?;
+        Self::read(parts[1], parts[2])
+    }
+
+    /// The bytes of extranonce1.
+    pub fn extranonce1(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// extranonce1 in hex.
+    pub fn extranonce1_hex(&self) -> String {
+        self.extranonce1().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+}
+
+/// The pool's half.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Cuts its bytes into lines.
+    pub framer: PoolFramer,
+    /// How the connection stands.
+    pub link: Link,
+    /// When its last bytes came, or when the connection was made.
+    pub heard: Moment,
+    /// What subscribe gave, once the pool answered it.
+    pub extranonce: Option<Extranonce>,
+    /// The difficulty that counts from the next job on; 0 until told.
+    pub difficulty: f64,
+    /// The version bits that the miner may roll.
+    pub version_mask: u32,
+    /// Lines that were not Stratum.
+    pub garbage_count: u16,
+    /// What waits for an answer.
+    pub pending: Pending,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            framer: PoolFramer::default(),
+            link: Link::Idle,
+            heard: Moment::default(),
+            extranonce: None,
+            difficulty: 0.0,
+            version_mask: 0,
+            garbage_count: 0,
+            pending: Pending::default(),
+        }
+    }
+}
+
+impl Upstream {
+    /// When the pool's silence has lasted too long.
+    pub fn silence_deadline(&self, settings: &SessionSettings) -> Moment {
+        match self.link {
+            Link::Up => self.heard.plus_ms(settings.pool_silence_ms),
+            Link::Idle | Link::Dialling => Moment::NEVER,
+        }
+    }
+
+    /// Takes a new difficulty; zero, negative and non-finite ones are ignored.
+    pub fn set_difficulty(&mut self, raw: &[u8]) {
+        if let Some(difficulty) = value::number(raw).filter(|difficulty| *difficulty > 0.0) {
+            self.difficulty = difficulty;
+        }
+    }
+
+    /// Takes a new version mask, a JSON string of hex.
+    pub fn set_version_mask(&mut self, raw: &[u8]) {
+        if let Some(mask) = mask(raw) {
+            self.version_mask = mask;
+        }
+    }
+}
+
+/// A version mask: a JSON string of up to eight hex digits.
+pub fn mask(raw: &[u8]) -> Option<u32> {
+    value::plain_str(raw)
+        .filter(|text| !text.starts_with('+'))
+        .and_then(|text| u32::from_str_radix(text, 16).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscribe_result_gives_the_extranonces() {
+        let result = br#"[[["mining.set_difficulty","5f"],["mining.notify","5f"]],"f000000a",8]"#;
+        let extranonce = Extranonce::from_result(result).expect("valid");
+        assert_eq!((extranonce.extranonce1(), extranonce.extranonce2_size), (&[0xf0, 0, 0, 0x0a][..], 8));
+        assert_eq!(extranonce.extranonce1_hex(), "f000000a");
+        let flat = br#"["mining.notify","ae6812eb4cd7735a302a8a9dd95cf71f","",8]"#;
+        assert_eq!(Extranonce::from_result(flat), None);
+        assert_eq!(
+            Extranonce::from_result(br#"[["mining.notify","ae"],"",8]"#).map(|e| e.extranonce1().len()),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn what_is_no_extranonce_is_none() {
+        for result in [
+            "null",
+            "[]",
+            r#"[[],"f00",8]"#,
+            r#"[[],"zz",8]"#,
+            r#"[[],"+1",8]"#,
+            r#"[[],"f0",17]"#,
+            r#"[[],"f0",-1]"#,
+            r#"[[],"f0"]"#,
+            r"[[],5,8]",
+            "true",
+            r#"{"a":1}"#,
+        ] {
+            assert_eq!(Extranonce::from_result(result.as_bytes()), None, "{result}");
+        }
+        let long = format!(r#"[[],"{}",8]"#, "00".repeat(EXTRANONCE1_BYTES_MAX + 1));
+        assert_eq!(Extranonce::from_result(long.as_bytes()), None);
+    }
+
+    #[test]
+    fn only_sane_difficulties_count() {
+        let mut upstream = Upstream::default();
+        upstream.set_difficulty(b"0.002");
+        for bad in ["0", "-1", "1e999", "\"5\"", "null", "NaN"] {
+            upstream.set_difficulty(bad.as_bytes());
+        }
+        assert!((upstream.difficulty - 0.002).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_mask_is_hex() {
+        assert_eq!(mask(b"\"1fffe000\""), Some(0x1fff_e000));
+        assert_eq!(mask(b"\"+fffe000\""), None);
+        assert_eq!(mask(b"536862720"), None);
+    }
+}

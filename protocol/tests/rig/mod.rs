@@ -1,0 +1,166 @@
+//! A session between two ends that a test holds in its hands, on a clock that the test turns.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Oddity, Side};
+use adit_protocol::limits::LINE_PADDING;
+use adit_protocol::moment::Moment;
+use adit_protocol::names::{NameError, NameRule, NameTable, Template};
+use adit_protocol::session::{Context, Session, SessionSettings, Shared};
+use adit_protocol::workers::{Assigned, Workers};
+
+/// Names by the real table; the key is a hash of the upstream name.
+pub struct TestWorkers(pub NameTable);
+
+impl Workers for TestWorkers {
+    fn assign(&mut self, raw: &[u8]) -> Result<Assigned, NameError> {
+        let upstream: Box<[u8]> = self.0.assign(raw)?.into();
+        let worker =
+            upstream.iter().fold(7, |sum: u32, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        Ok(Assigned { upstream, worker })
+    }
+
+    fn release(&mut self, raw: &[u8]) {
+        self.0.release(raw);
+    }
+}
+
+pub fn shared_with(settings: SessionSettings, account: Option<&str>, template: Option<&str>) -> Shared {
+    let template = template.map(|text| Template::parse(text).expect("template"));
+    let rule = NameRule::new(account.map(str::to_owned), template).expect("rule");
+    Shared::new(settings, Box::new(TestWorkers(NameTable::new(rule, 1_000))))
+}
+
+pub struct Rig {
+    pub session: Session,
+    pub shared: Shared,
+    pub now: Moment,
+    pub events: Vec<Event>,
+    to_miner: Vec<u8>,
+    to_pool: Vec<u8>,
+}
+
+impl Default for Rig {
+    fn default() -> Self {
+        Self::with(shared_with(SessionSettings::default(), None, None))
+    }
+}
+
+impl Rig {
+    pub fn with(shared: Shared) -> Self {
+        Self {
+            session: Session::new(Moment(0)),
+            shared,
+            now: Moment(0),
+            events: Vec::new(),
+            to_miner: Vec::new(),
+            to_pool: Vec::new(),
+        }
+    }
+
+    /// A rig whose miner has subscribed and authorised `name`, with nothing left in the buffers.
+    pub fn mining(name: &str) -> Self {
+        let mut rig = Self::default();
+        rig.log_in(name);
+        rig
+    }
+
+    pub fn log_in(&mut self, name: &str) {
+        self.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"rig/1.0\"]}\n");
+        self.call(Session::connected);
+        self.pool("{\"id\":1000,\"result\":[[[\"mining.notify\",\"a\"]],\"f000000a\",4],\"error\":null}\n");
+        self.miner(&format!("{{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"{name}\",\"x\"]}}\n"));
+        self.pool("{\"id\":1001,\"result\":true,\"error\":null}\n");
+        self.take_miner();
+        self.take_pool();
+        self.events.clear();
+    }
+
+    pub fn call(&mut self, act: impl FnOnce(&mut Session, &mut Context<'_>)) {
+        let mut cx = Context {
+            now: self.now,
+            to_miner: &mut self.to_miner,
+            to_pool: &mut self.to_pool,
+            shared: &mut self.shared,
+        };
+        act(&mut self.session, &mut cx);
+        self.events.append(&mut self.shared.events);
+    }
+
+    pub fn bytes(&mut self, side: Side, bytes: &[u8]) {
+        let mut buffer = bytes.to_vec();
+        buffer.resize(bytes.len() + LINE_PADDING, b'!');
+        self.call(|session, cx| session.receive(side, &mut buffer, bytes.len(), cx));
+    }
+
+    pub fn miner(&mut self, text: &str) {
+        self.bytes(Side::Miner, text.as_bytes());
+    }
+
+    pub fn pool(&mut self, text: &str) {
+        self.bytes(Side::Pool, text.as_bytes());
+    }
+
+    pub fn gone(&mut self, side: Side, why: Gone) {
+        self.call(|session, cx| session.gone(side, why, cx));
+    }
+
+    /// Turns the clock, calling `timeout` at each deadline on the way.
+    pub fn pass_ms(&mut self, ms: u64) {
+        let end = self.now.plus_ms(ms);
+        loop {
+            let deadline = self.session.deadline(&self.shared.settings);
+            if deadline > end {
+                break;
+            }
+            self.now = self.now.max(deadline);
+            let before = (self.now, deadline);
+            self.call(Session::timeout);
+            let after = (self.now, self.session.deadline(&self.shared.settings));
+            assert!(
+                after.1 > before.1,
+                "a deadline that was handled does not come again: {before:?} {after:?}"
+            );
+        }
+        self.now = end;
+    }
+
+    pub fn take_miner(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.to_miner)).expect("text for the miner")
+    }
+
+    pub fn take_pool(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.to_pool)).expect("text for the pool")
+    }
+
+    pub fn finished(&self) -> Option<CloseReason> {
+        let mut reasons = self.events.iter().filter_map(|event| match event {
+            Event::Finish(reason) => Some(*reason),
+            _ => None,
+        });
+        let first = reasons.next();
+        assert_eq!(reasons.next(), None, "finished twice");
+        assert_eq!(first.is_some(), self.session.is_finished());
+        first
+    }
+
+    pub fn shares(&self) -> Vec<ClosedShare> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Share(share) => Some(*share),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn oddities(&self) -> Vec<Oddity> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Odd(oddity) => Some(*oddity),
+                _ => None,
+            })
+            .collect()
+    }
+}

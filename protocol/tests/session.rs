@@ -1,0 +1,516 @@
+//! What a session does, line by line, on a clock of the test's own.
+
+mod rig;
+
+use adit_protocol::event::{CloseReason, Event, Gone, Oddity, Outcome, Side};
+use adit_protocol::limits::{MINER_LINE_BYTES_MAX, NAMES_COUNT_MAX, PENDING_COUNT_MAX, POOL_LINE_BYTES_MAX};
+use adit_protocol::moment::Moment;
+use adit_protocol::session::{Session, SessionSettings};
+use rig::{Rig, shared_with};
+
+const SUBMIT: &str = "{\"id\":4,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"j1\",\"00000001\",\"66252f80\",\"00534aa3\"]}\n";
+
+fn submit(id: &str, name: &str) -> String {
+    format!(
+        "{{\"id\":{id},\"method\":\"mining.submit\",\"params\":[\"{name}\",\"j1\",\"00000001\",\"66252f80\",\"00534aa3\"]}}\n"
+    )
+}
+
+#[test]
+fn a_miner_mines_through_it() {
+    let mut rig = Rig::default();
+    rig.miner("{\"id\": 1, \"method\": \"mining.subscribe\", \"params\": [\"cpuminer/2.5.1\"]}\n");
+    assert_eq!(rig.events, [Event::Dial]);
+    rig.call(Session::connected);
+    assert_eq!(
+        rig.take_pool(),
+        "{\"id\": 1000, \"method\": \"mining.subscribe\", \"params\": [\"cpuminer/2.5.1\"]}\n"
+    );
+    let answer = "\"result\":[[[\"mining.notify\",\"6b\"]],\"6251016b\",8],\"error\":null}\n";
+    let job = "{\"params\":[\"6b01\",\"a5\",\"01\",\"0a\",[],\"20000000\",\"1d00ffff\",\"6b015173\",true],\"id\":null,\"method\":\"mining.notify\"}\n";
+    rig.pool(&format!(
+        "{{\"id\":1000,{answer}{{\"params\":[0.002],\"id\":null,\"method\":\"mining.set_difficulty\"}}\n{job}"
+    ));
+    assert_eq!(
+        rig.take_miner(),
+        format!(
+            "{{\"id\":1,{answer}{{\"params\":[0.002],\"id\":null,\"method\":\"mining.set_difficulty\"}}\n{job}"
+        )
+    );
+    rig.miner("{\"id\": 2, \"method\": \"mining.authorize\", \"params\": [\"a.b\", \"x\"]}\n");
+    assert_eq!(
+        rig.take_pool(),
+        "{\"id\": 1001, \"method\": \"mining.authorize\", \"params\": [\"a.b\", \"x\"]}\n"
+    );
+    rig.pool("{\"result\":true,\"error\":null,\"id\":1001}\n");
+    assert_eq!(rig.take_miner(), "{\"result\":true,\"error\":null,\"id\":2}\n");
+    rig.miner("{\"method\": \"mining.submit\", \"params\": [\"a.b\", \"6b01\", \"00\", \"6b015173\", \"aa590f00\"], \"id\":4}\n");
+    assert_eq!(
+        rig.take_pool(),
+        "{\"method\": \"mining.submit\", \"params\": [\"a.b\", \"6b01\", \"00\", \"6b015173\", \"aa590f00\"], \"id\":1002}\n"
+    );
+    rig.now = Moment(1_000);
+    rig.pool("{\"result\":true,\"error\":null,\"id\":1002}\n");
+    assert_eq!(rig.take_miner(), "{\"result\":true,\"error\":null,\"id\":4}\n");
+    let shares = rig.shares();
+    assert_eq!(shares.len(), 1);
+    assert_eq!(
+        (shares[0].outcome, shares[0].submitted, shares[0].difficulty),
+        (Outcome::Accepted, Moment(0), 0.002)
+    );
+    assert_eq!(rig.session.user_agent(), "cpuminer/2.5.1");
+}
+
+#[test]
+fn ids_of_every_kind_survive_and_reused_ones_are_kept_apart() {
+    let mut rig = Rig::mining("a.b");
+    let huge = "9".repeat(400);
+    let ids = [
+        "4",
+        "4",
+        "\"auth\"",
+        "null",
+        "1.50",
+        "12345678901234567890",
+        "{\"a\": [1, null]}",
+        &huge,
+        "-0",
+        "1e400",
+        "[ ]",
+    ];
+    for id in ids {
+        rig.miner(&submit(id, "a.b"));
+    }
+    let lines: Vec<String> = rig.take_pool().lines().map(str::to_owned).collect();
+    for (n, line) in lines.iter().enumerate() {
+        assert_eq!(*line, submit(&(1002 + n).to_string(), "a.b").trim_end());
+    }
+    for n in (0..ids.len()).rev() {
+        rig.pool(&format!("{{\"id\":{},\"result\":true}}\n", 1002 + n));
+        assert_eq!(rig.take_miner(), format!("{{\"id\":{},\"result\":true}}\n", ids[n]));
+    }
+    assert_eq!(rig.shares().len(), ids.len());
+}
+
+#[test]
+fn a_request_without_an_id_is_answered_without_one() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner("{\"method\":\"mining.submit\",\"params\":[\"a.b\",\"j\",\"00\",\"00\",\"00\"]}\n");
+    assert_eq!(
+        rig.take_pool(),
+        "{\"id\":1002,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"j\",\"00\",\"00\",\"00\"]}\n"
+    );
+    rig.pool("{\"result\":false,\"error\":[23,\"Above target\",null],\"id\":1002}\n");
+    assert_eq!(rig.take_miner(), "{\"result\":false,\"error\":[23,\"Above target\",null]}\n");
+}
+
+#[test]
+fn a_pool_that_echoes_ids_as_strings_is_understood() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.pool("{\"id\":\"1002\",\"result\":true}\n");
+    assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":true}\n");
+}
+
+#[test]
+fn answers_reach_the_miner_in_the_order_of_its_handshake() {
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"version-rolling\"],{}]}\n");
+    rig.miner("{\"id\":2,\"method\":\"mining.subscribe\",\"params\":[]}\n{\"id\":3,\"method\":\"mining.authorize\",\"params\":[\"a\",\"x\"]}\n");
+    rig.call(Session::connected);
+    rig.pool("{\"id\":1001,\"result\":[[],\"ab\",4]}\n{\"method\":\"mining.set_difficulty\",\"params\":[1]}\n{\"id\":1002,\"result\":true}\n");
+    assert_eq!(rig.take_miner(), "");
+    rig.pool("{\"id\":1000,\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\"}}\n");
+    assert_eq!(
+        rig.take_miner(),
+        "{\"id\":1,\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\"}}\n{\"id\":2,\"result\":[[],\"ab\",4]}\n\
+         {\"method\":\"mining.set_difficulty\",\"params\":[1]}\n{\"id\":3,\"result\":true}\n"
+    );
+}
+
+#[test]
+fn a_pool_that_never_answers_configure_does_not_stop_the_handshake() {
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"version-rolling\",\"minimum-difficulty\"],{}]}\n");
+    rig.miner("{\"id\":2,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.pool("{\"id\":1001,\"result\":[[],\"ab\",4]}\n");
+    rig.pass_ms(9_999);
+    assert_eq!(rig.take_miner(), "");
+    rig.pass_ms(1);
+    assert_eq!(
+        rig.take_miner(),
+        "{\"id\":1,\"result\":{\"version-rolling\":false,\"minimum-difficulty\":false},\"error\":null}\n{\"id\":2,\"result\":[[],\"ab\",4]}\n"
+    );
+    rig.pool("{\"id\":1000,\"result\":{\"version-rolling\":true}}\n");
+    assert_eq!(rig.take_miner(), "");
+    assert!(rig.oddities().contains(&Oddity::LateAnswer));
+}
+
+#[test]
+fn a_hold_that_is_full_answers_for_the_pool_at_once() {
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"info\"],{}]}\n{\"id\":2,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.pool("{\"id\":1001,\"result\":[[],\"ab\",4]}\n");
+    let line = format!("{{\"method\":\"mining.notify\",\"params\":[\"{}\"]}}\n", "x".repeat(4_000));
+    for _ in 0..40 {
+        rig.pool(&line);
+    }
+    let text = rig.take_miner();
+    assert!(text.starts_with("{\"id\":1,\"result\":{\"info\":false},\"error\":null}\n{\"id\":2,"));
+    assert_eq!(text.lines().count(), 42);
+}
+
+#[test]
+fn every_silent_pool_gets_its_answer_written_for_it_and_late_verdicts_are_counted_only() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.miner(&submit("5", "a.b"));
+    rig.miner("{\"id\":9,\"method\":\"mining.extranonce.subscribe\",\"params\":[]}\n{\"id\":10,\"method\":\"mining.authorize\",\"params\":[\"c\",\"x\"]}\n");
+    rig.miner("{\"id\":11,\"method\":\"mining.foo\",\"params\":[]}\n{\"id\":12,\"method\":\"mining.suggest_difficulty\",\"params\":[1]}\n");
+    rig.pass_ms(2_000);
+    assert_eq!(rig.take_miner(), "{\"id\":9,\"result\":null,\"error\":[20,\"pool did not answer\",null]}\n");
+    rig.pass_ms(8_000);
+    assert_eq!(rig.take_miner(), "{\"id\":10,\"result\":null,\"error\":[20,\"pool did not answer\",null]}\n");
+    rig.pass_ms(5_000);
+    assert_eq!(
+        rig.take_miner(),
+        "{\"id\":4,\"result\":null,\"error\":[20,\"pool did not answer\",null]}\n{\"id\":5,\"result\":null,\"error\":[20,\"pool did not answer\",null]}\n"
+    );
+    assert_eq!(rig.shares().iter().map(|share| share.outcome).collect::<Vec<_>>(), [Outcome::Unanswered; 2]);
+    rig.pool("{\"id\":1002,\"result\":true}\n{\"id\":1003,\"result\":null,\"error\":[21,\"stale\",null]}\n{\"id\":1002,\"result\":true}\n");
+    assert_eq!(rig.take_miner(), "");
+    let tail: Vec<Oddity> = rig.oddities().into_iter().rev().take(3).collect();
+    assert_eq!(tail, [Oddity::StrayResponse, Oddity::LateReject, Oddity::LateAccept]);
+    rig.pass_ms(60_000);
+    assert_eq!(rig.take_miner(), "", "unknown methods are answered only by the pool");
+}
+
+#[test]
+fn unknown_methods_are_answered_only_if_the_pool_answers() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner("{\"id\":\"u\",\"method\":\"mining.foo\",\"params\":[]}\n{\"id\":null,\"method\":\"mining.suggest_target\",\"params\":[\"00\"]}\n{\"method\":\"x\"}\n");
+    assert_eq!(
+        rig.take_pool(),
+        "{\"id\":1002,\"method\":\"mining.foo\",\"params\":[]}\n{\"id\":null,\"method\":\"mining.suggest_target\",\"params\":[\"00\"]}\n{\"method\":\"x\"}\n"
+    );
+    rig.pool("{\"id\":1002,\"error\":\"Invalid job_id\"}\n");
+    assert_eq!(rig.take_miner(), "{\"id\":\"u\",\"error\":\"Invalid job_id\"}\n");
+}
+
+#[test]
+fn pool_internal_methods_are_refused_here() {
+    let mut rig = Rig::mining("a.b");
+    for method in ["mining.term", "mining.node", "mining.remote", "mining.passthrough", "mining.update_block"]
+    {
+        rig.miner(&format!("{{\"id\":7,\"method\":\"{method}\",\"params\":[]}}\n"));
+        assert_eq!(rig.take_miner(), "{\"id\":7,\"result\":null,\"error\":[20,\"Not supported.\",null]}\n");
+        assert_eq!(rig.take_pool(), "");
+    }
+    assert_eq!(rig.finished(), None);
+}
+
+#[test]
+fn the_pools_own_requests_are_answered_by_the_miner() {
+    let mut rig = Rig::mining("a.b");
+    let ping = "{\"id\":42,\"method\":\"mining.ping\",\"params\":[]}\n{\"id\":\"v\",\"method\":\"client.get_version\",\"params\":[]}\n";
+    rig.pool(ping);
+    assert_eq!(rig.take_miner(), ping);
+    let answers = "{\"id\":42,\"result\":\"pong\",\"error\":null}\n{\"id\":\"v\",\"result\":\"rig/1.0\",\"error\":null}\n{\"id\":42,\"method\":\"pong\",\"params\":[]}\n";
+    rig.miner(answers);
+    assert_eq!(rig.take_pool(), answers);
+}
+
+#[test]
+fn reconnect_is_not_passed_down_and_text_is() {
+    let mut rig = Rig::mining("a.b");
+    rig.pool("{\"id\":null,\"method\":\"client.reconnect\",\"params\":[\"evil.example\",1,0]}\nInvalid JSON, disconnecting\n{\"id\":null,\"result\":[],\"error\":true}\n");
+    assert_eq!(rig.take_miner(), "Invalid JSON, disconnecting\n{\"id\":null,\"result\":[],\"error\":true}\n");
+    assert_eq!(rig.oddities(), [Oddity::ReconnectHeldBack, Oddity::PoolText]);
+}
+
+#[test]
+fn a_pool_that_speaks_garbage_is_given_up() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.bytes(Side::Pool, &b"\x00\x01\xff noise\n".repeat(9));
+    assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":null,\"error\":[20,\"pool connection lost\",null]}\n");
+    assert_eq!(rig.finished(), Some(CloseReason::PoolGarbage));
+}
+
+#[test]
+fn names_are_rewritten_in_authorize_and_submit() {
+    let settings = SessionSettings { password: Some("secret".into()), ..SessionSettings::default() };
+    let mut rig = Rig::with(shared_with(settings, Some("ACCOUNT"), Some("{account}.{name}")));
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n{\"params\": [\"john.test\"], \"id\":2, \"method\":\"mining.authorize\"}\n");
+    rig.miner("{\"id\":3,\"method\":\"mining.authorize\",\"params\":[\"john_test\",\"d=4096\"]}\n");
+    rig.miner(&submit("\"s\"", "john.test"));
+    let text = rig.take_pool();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[1],
+        "{\"params\": [\"ACCOUNT.john_test\",\"secret\"], \"id\":1001, \"method\":\"mining.authorize\"}"
+    );
+    assert!(
+        lines[2].starts_with("{\"id\":1002,\"method\":\"mining.authorize\",\"params\":[\"ACCOUNT.john_test_"),
+        "{}",
+        lines[2]
+    );
+    assert!(lines[2].ends_with("\",\"secret\"]}"));
+    assert_eq!(lines[3], submit("1003", "ACCOUNT.john_test").trim_end());
+}
+
+#[test]
+fn shares_are_refused_here_before_subscribe_and_under_unknown_names() {
+    let mut rig = Rig::default();
+    rig.miner(SUBMIT);
+    assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":null,\"error\":[25,\"Not subscribed\",null]}\n");
+    let mut rig = Rig::mining("a.b");
+    rig.miner(&submit("5", "someone.else"));
+    assert_eq!(rig.take_miner(), "{\"id\":5,\"result\":null,\"error\":[24,\"Unauthorized worker\",null]}\n");
+    for params in ["{}", "null", "[5,\"j\"]", "[]", "\"a.b\""] {
+        rig.miner(&format!("{{\"id\":6,\"method\":\"mining.submit\",\"params\":{params}}}\n"));
+        assert_eq!(rig.take_miner(), "{\"id\":6,\"result\":null,\"error\":[20,\"Invalid params\",null]}\n");
+        rig.miner(
+            &format!("{{\"id\":6,\"method\":\"mining.authorize\",\"params\":{params}}}\n")
+                .replace("\"a.b\"", "5"),
+        );
+        assert_eq!(rig.take_miner(), "{\"id\":6,\"result\":null,\"error\":[20,\"Invalid params\",null]}\n");
+    }
+    assert_eq!(rig.take_pool(), "");
+    assert_eq!(rig.shares().len(), 6);
+    assert!(rig.shares().iter().all(|share| share.outcome == Outcome::RefusedHere));
+    assert_eq!(rig.finished(), None);
+}
+
+#[test]
+fn a_name_that_the_pool_refuses_is_forgotten() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner("{\"id\":3,\"method\":\"mining.authorize\",\"params\":[\"c.d\",\"x\"]}\n");
+    rig.miner(&submit("5", "c.d"));
+    assert_eq!(rig.take_pool().lines().count(), 2, "a share under a name on its way is forwarded");
+    rig.pool("{\"id\":1002,\"result\":false,\"error\":[24,\"no\",null]}\n");
+    rig.take_miner();
+    rig.miner(&submit("6", "c.d"));
+    assert!(rig.take_miner().contains("[24,"));
+    rig.miner(&submit("7", "a.b"));
+    assert_eq!(rig.take_pool().lines().count(), 1);
+}
+
+#[test]
+fn sixteen_names_and_not_one_more() {
+    let mut rig = Rig::mining("n0");
+    for n in 1..NAMES_COUNT_MAX {
+        rig.miner(&format!("{{\"id\":1,\"method\":\"mining.authorize\",\"params\":[\"n{n}\",\"x\"]}}\n"));
+        rig.pool(&format!("{{\"id\":{},\"result\":null,\"error\":null}}\n", 1001 + n));
+    }
+    rig.take_miner();
+    rig.miner("{\"id\":1,\"method\":\"mining.authorize\",\"params\":[\"n16\",\"x\"]}\n");
+    assert_eq!(
+        rig.take_miner(),
+        "{\"id\":1,\"result\":null,\"error\":[24,\"Too many workers on one connection\",null]}\n"
+    );
+    rig.take_pool();
+    rig.miner(&submit("2", "n15"));
+    assert_eq!(rig.take_pool(), submit("1017", "n15"));
+}
+
+#[test]
+fn too_many_open_requests_are_refused_and_none_is_lost() {
+    let mut rig = Rig::mining("a.b");
+    for _ in 0..=PENDING_COUNT_MAX {
+        rig.miner(SUBMIT);
+    }
+    assert_eq!(
+        rig.take_miner(),
+        "{\"id\":4,\"result\":null,\"error\":[20,\"Too many unanswered requests\",null]}\n"
+    );
+    for id in 1002..1002 + PENDING_COUNT_MAX {
+        rig.pool(&format!("{{\"id\":{id},\"result\":true}}\n"));
+    }
+    assert_eq!(rig.take_miner().lines().count(), PENDING_COUNT_MAX);
+    rig.miner(SUBMIT);
+    assert_eq!(rig.take_miner(), "");
+    assert_eq!(rig.shares().len(), PENDING_COUNT_MAX + 1);
+}
+
+#[test]
+fn all_seven_shapes_of_failure_are_rejections() {
+    let shapes = [
+        ("\"result\":null,\"error\":[23,\"high-hash\",null]", 23, "high-hash"),
+        ("\"result\":null,\"error\":[21,\"job not found\"]", 21, "job not found"),
+        (
+            "\"result\":false,\"error\":{\"code\":21,\"message\":\"job not found\",\"data\":null}",
+            21,
+            "job not found",
+        ),
+        ("\"reject-reason\":\"Stale\",\"result\":false,\"error\":null", 0, "Stale"),
+        ("\"result\":false,\"error\":\"Worker mismatch\"", 0, "Worker mismatch"),
+        ("\"result\":null,\"error\":[\"22\",\"Duplicate share\"]", 22, "Duplicate share"),
+        ("\"result\":false,\"error\":null", 0, "unknown"),
+        ("\"result\":null,\"error\":null", 0, "unknown"),
+    ];
+    let mut rig = Rig::mining("a.b");
+    for (n, (shape, code, reason)) in shapes.into_iter().enumerate() {
+        rig.miner(SUBMIT);
+        rig.pool(&format!("{{{shape},\"id\":{}}}\n", 1002 + n));
+        assert_eq!(rig.take_miner(), format!("{{{shape},\"id\":4}}\n"), "passed on as it came");
+        let share = rig.shares()[n];
+        assert_eq!((share.outcome, share.code), (Outcome::Rejected, code), "{shape}");
+        assert_eq!(rig.shared.reasons.text(share.reason), reason);
+    }
+}
+
+#[test]
+fn other_protocols_end_at_once() {
+    for (bytes, reason, answered) in [
+        (&b"\x16\x03\x01\x02\x00\x01"[..], CloseReason::TlsOnPlainPort, false),
+        (b"GET / HTTP/1.1\r\n", CloseReason::HttpOnPlainPort, true),
+        (b"\x00\x9d\xff", CloseReason::NotStratum, false),
+        (b"[[[[", CloseReason::NotStratum, true),
+        (b"HELLO\n", CloseReason::NotStratum, true),
+        (b"hello\n", CloseReason::NotStratum, true),
+        (b"{\"id\":1,\"id\":2,\"method\":\"x\"}\n", CloseReason::MinerBadLine, true),
+        (b"{\"id\":1,\n", CloseReason::MinerBadLine, true),
+        (b"{\"id\":1,\"method\":\"eth_submitLogin\",\"params\":[]}\n", CloseReason::ForeignCoin, true),
+        (
+            b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"m\",\"EthereumStratum/1.0.0\"]}\n",
+            CloseReason::ForeignCoin,
+            true,
+        ),
+    ] {
+        let mut rig = Rig::default();
+        for byte in bytes {
+            rig.bytes(Side::Miner, &[*byte]);
+        }
+        assert_eq!(rig.finished(), Some(reason), "{:?}", String::from_utf8_lossy(bytes));
+        assert_eq!(!rig.take_miner().is_empty(), answered);
+        assert!(!rig.events.contains(&Event::Dial), "scanners cost nothing");
+    }
+}
+
+#[test]
+fn lines_up_to_the_limit_pass_and_one_byte_more_ends_the_session() {
+    let line = |bytes: usize| {
+        let head = "{\"id\":1,\"method\":\"x\",\"params\":[\"";
+        format!("{head}{}\"]}}\n", "y".repeat(bytes - head.len() - 3))
+    };
+    let mut rig = Rig::mining("a.b");
+    rig.miner(&line(MINER_LINE_BYTES_MAX));
+    assert_eq!(rig.take_pool().len(), MINER_LINE_BYTES_MAX + 4);
+    rig.miner(&line(MINER_LINE_BYTES_MAX + 1));
+    assert_eq!(rig.finished(), Some(CloseReason::MinerLineTooLong));
+    let mut rig = Rig::mining("a.b");
+    rig.pool(&line(POOL_LINE_BYTES_MAX));
+    assert_eq!(rig.take_miner().len(), POOL_LINE_BYTES_MAX + 1);
+    rig.pool(&line(POOL_LINE_BYTES_MAX + 1));
+    assert_eq!(rig.finished(), Some(CloseReason::PoolLineTooLong));
+}
+
+#[test]
+fn a_lost_pool_leaves_no_request_open() {
+    for why in [Gone::Closed, Gone::Broken, Gone::DialFailed, Gone::DialTimeout] {
+        let mut rig = Rig::mining("a.b");
+        rig.miner(SUBMIT);
+        rig.miner(&submit("5", "a.b"));
+        rig.pool("{\"id\":1003,\"result\":true}\n");
+        rig.gone(Side::Pool, why);
+        assert_eq!(
+            rig.take_miner(),
+            "{\"id\":5,\"result\":true}\n{\"id\":4,\"result\":null,\"error\":[20,\"pool connection lost\",null]}\n"
+        );
+        let outcomes: Vec<Outcome> = rig.shares().iter().map(|share| share.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Accepted, Outcome::Unanswered]);
+        assert!(rig.finished().is_some());
+    }
+}
+
+#[test]
+fn a_miner_that_closes_its_half_still_gets_its_verdicts() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.gone(Side::Miner, Gone::Closed);
+    assert_eq!(rig.finished(), None);
+    rig.pool("{\"id\":1002,\"result\":true}\n");
+    assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":true}\n");
+    assert_eq!(rig.finished(), Some(CloseReason::MinerClosed));
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.gone(Side::Miner, Gone::Broken);
+    rig.pass_ms(5_000);
+    assert_eq!(rig.finished(), Some(CloseReason::MinerBroken));
+    assert_eq!(rig.shares()[0].outcome, Outcome::Unanswered);
+    let mut rig = Rig::mining("a.b");
+    rig.gone(Side::Miner, Gone::Closed);
+    assert_eq!(rig.finished(), Some(CloseReason::MinerClosed));
+}
+
+#[test]
+fn stopping_waits_for_verdicts_up_to_its_limit() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.call(|session, cx| session.stop(Moment(0).plus_ms(3_000), cx));
+    assert_eq!(rig.finished(), None);
+    rig.pass_ms(2_999);
+    assert_eq!(rig.finished(), None);
+    rig.pool("{\"id\":1002,\"result\":true}\n");
+    assert_eq!(rig.finished(), Some(CloseReason::Stopping));
+    assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":true}\n");
+}
+
+#[test]
+fn each_deadline_of_the_miner_has_its_own_reason() {
+    let mut rig = Rig::default();
+    rig.pass_ms(15_000);
+    assert_eq!(rig.finished(), Some(CloseReason::FirstRequestTimeout));
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[],{}]}\n");
+    rig.pass_ms(20_000);
+    assert_eq!(rig.finished(), Some(CloseReason::SubscribeTimeout));
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.pool("{\"id\":1000,\"result\":[[],\"ab\",4]}\n");
+    rig.pass_ms(60_000);
+    assert_eq!(rig.finished(), Some(CloseReason::AuthorizeTimeout));
+    let mut rig = Rig::mining("a.b");
+    for _ in 0..60 {
+        rig.pool("{\"method\":\"mining.notify\",\"params\":[]}\n");
+        rig.pass_ms(60_000);
+    }
+    assert_eq!(rig.finished(), Some(CloseReason::MinerIdle));
+    let mut rig = Rig::mining("a.b");
+    rig.pass_ms(120_000);
+    assert_eq!(rig.finished(), Some(CloseReason::PoolSilent));
+}
+
+#[test]
+fn a_subscribe_that_is_never_answered_ends_the_session_with_an_answer() {
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.pass_ms(10_000);
+    assert_eq!(rig.take_miner(), "{\"id\":1,\"result\":null,\"error\":[20,\"pool did not answer\",null]}\n");
+    assert_eq!(rig.finished(), Some(CloseReason::PoolSilent));
+    let mut rig = Rig::mining("a.b");
+    rig.miner("{\"id\":8,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.pass_ms(10_000);
+    assert_eq!(rig.take_miner(), "{\"id\":8,\"result\":[[],\"f000000a\",4],\"error\":null}\n");
+    assert_eq!(rig.finished(), None);
+}
+
+#[test]
+fn nothing_is_said_after_the_end() {
+    let mut rig = Rig::mining("a.b");
+    rig.gone(Side::Pool, Gone::Closed);
+    rig.take_miner();
+    rig.events.clear();
+    rig.miner(SUBMIT);
+    rig.pool("{\"id\":1002,\"result\":true}\n");
+    rig.gone(Side::Miner, Gone::Closed);
+    rig.call(Session::timeout);
+    rig.call(|session, cx| session.stop(Moment(0), cx));
+    assert_eq!((rig.take_miner(), rig.take_pool(), rig.events.len()), (String::new(), String::new(), 0));
+    assert_eq!(rig.session.deadline(&rig.shared.settings), Moment::NEVER);
+}
