@@ -2,5 +2,6 @@
 //!
 //! Protocol questions are answered by `adit-protocol`; this crate moves the bytes.
 
+pub mod config;
 pub mod logging;
 pub mod settings;

@@ -1,0 +1,252 @@
+//! Values as written → values that mean something. Each parser says what it allows.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use adit_protocol::names::{NameRule, Template, TemplateError};
+
+use super::raw::{Entry, Raw};
+use super::read::Fault;
+use super::show::Switchable;
+use crate::logging::levels::Levels;
+use crate::settings::{LogFormat, Secret};
+
+/// Says that something is not wanted.
+pub const OFF: &str = "off";
+/// Longest password sent to a pool, bytes.
+pub const PASSWORD_BYTES_MAX: usize = 255;
+/// Longest host name, as DNS has it.
+const HOST_BYTES_MAX: usize = 253;
+/// What a pool URL looks like.
+pub const POOL_URL: &str = "stratum+tcp://HOST:PORT";
+
+const LISTEN: &str = "addresses with port, such as 0.0.0.0:3333 or [::]:3333, each once";
+const ADMIN: &str = "an address with port, such as 127.0.0.1:9090, or off";
+const TRUTH: &str = "true or false";
+const FILE: &str = "the path of a file";
+const FORMAT: &str = "text or json";
+const LEVELS: &str =
+    "a level (off, error, warn, info, debug, trace), then module=level, as in info,adit::shard=debug";
+const PASSWORD: &str = "1 to 255 bytes of text without control characters";
+const USER: &str = "the account's name at the pool: visible ASCII characters but \" and \\";
+const WORKER_NAME: &str = "{account}, {name}, {worker} and plain text, such as {account}.{worker}";
+
+/// A whole number within `range`.
+pub fn number<T>(range: RangeInclusive<T>) -> impl Fn(&Raw) -> Result<T, Fault>
+where
+    T: Copy + PartialOrd + fmt::Display + TryFrom<i128> + FromStr,
+{
+    move |raw| {
+        let allowed = || format!("a whole number from {} to {}", range.start(), range.end());
+        let number = match raw {
+            Raw::Integer(number) => T::try_from(*number).ok(),
+            Raw::Word(word) => match word.trim().parse() {
+                Ok(number) => Some(number),
+                Err(_) if word.trim().parse::<i128>().is_ok() => None,
+                Err(_) => return Err(Fault::new("it is not a whole number", allowed())),
+            },
+            other => return Err(Fault::new(format!("it is {}", other.kind()), allowed())),
+        };
+        match number {
+            Some(number) if range.contains(&number) => Ok(number),
+            _ => Err(Fault::new("it is out of bounds", allowed())),
+        }
+    }
+}
+
+/// A number of shards.
+pub fn count(max: usize) -> impl Fn(&Raw) -> Result<NonZeroUsize, Fault> {
+    let parse = number(1..=max);
+    move |raw| {
+        let count = parse(raw)?;
+        NonZeroUsize::new(count).ok_or_else(|| Fault::new("it is 0", "1 or more"))
+    }
+}
+
+/// `true` or `false`.
+pub fn truth(raw: &Raw) -> Result<bool, Fault> {
+    match raw {
+        Raw::Truth(truth) => Ok(*truth),
+        Raw::Word(word) => word.trim().parse().map_err(|_| Fault::new("it is neither", TRUTH)),
+        other => Err(Fault::new(format!("it is {}", other.kind()), TRUTH)),
+    }
+}
+
+/// Addresses to listen on; at least one, each once. One text alone may hold several, separated by commas.
+pub fn addresses(raw: &Raw) -> Result<Vec<SocketAddr>, Fault> {
+    let mut addresses = Vec::new();
+    let mut add = |raw: &Raw| -> Result<(), Fault> {
+        for part in text(raw, LISTEN)?.split(',') {
+            let address = address(part.trim(), LISTEN)?;
+            if address.port() != 0 && addresses.contains(&address) {
+                return Err(Fault::new(format!("{address} is given twice"), LISTEN));
+            }
+            addresses.push(address);
+        }
+        Ok(())
+    };
+    match raw {
+        Raw::List(items) if items.is_empty() => return Err(Fault::new("it is empty", LISTEN)),
+        Raw::List(items) => items.iter().try_for_each(|item: &Entry| {
+            add(&item.raw).map_err(|fault| Fault { item: Some(Box::new(item.clone())), ..fault })
+        })?,
+        other => add(other)?,
+    }
+    Ok(addresses)
+}
+
+/// An address to listen on, or `off`.
+pub fn address_or_off(raw: &Raw) -> Result<Switchable<SocketAddr>, Fault> {
+    match text(raw, ADMIN)?.trim() {
+        OFF => Ok(Switchable::Off),
+        other => address(other, ADMIN).map(Switchable::On),
+    }
+}
+
+/// The path of a file.
+pub fn file(raw: &Raw) -> Result<PathBuf, Fault> {
+    match text(raw, FILE)? {
+        "" => Err(Fault::new("it is empty", FILE)),
+        path if path.contains('\0') => Err(Fault::new("it holds a NUL", FILE)),
+        path if path.ends_with('/') => Err(Fault::new("it is a directory", FILE)),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
+/// What is logged of which module.
+pub fn levels(raw: &Raw) -> Result<Levels, Fault> {
+    text(raw, LEVELS)?.parse().map_err(|error| Fault::new(format!("{error}"), LEVELS))
+}
+
+/// How log records are written.
+pub fn format(raw: &Raw) -> Result<LogFormat, Fault> {
+    match text(raw, FORMAT)?.trim() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Fault::new("there is no such format", FORMAT)),
+    }
+}
+
+/// The password sent to the pool.
+pub fn password(raw: &Raw) -> Result<Secret, Fault> {
+    let text = text(raw, PASSWORD)?;
+    if text.is_empty() || text.len() > PASSWORD_BYTES_MAX {
+        return Err(Fault::new(format!("it has {} bytes", text.len()), PASSWORD));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Fault::new("it holds a control character", PASSWORD));
+    }
+    Ok(Secret::new(text))
+}
+
+/// The account that names sent upstream start with.
+pub fn user(raw: &Raw) -> Result<String, Fault> {
+    let account = text(raw, USER)?.to_owned();
+    match NameRule::new(Some(account.clone()), None) {
+        // Whether account and template fit together is asked once both are known.
+        Ok(_) | Err(TemplateError::TooLong(_)) => Ok(account),
+        Err(error) => Err(Fault::new(error.to_string(), USER)),
+    }
+}
+
+/// The template of names sent upstream: as text, which is known to be one.
+pub fn worker_name(raw: &Raw) -> Result<String, Fault> {
+    let template = text(raw, WORKER_NAME)?;
+    match Template::parse(template) {
+        Ok(_) => Ok(template.to_owned()),
+        Err(error) => Err(Fault::new(error.to_string(), WORKER_NAME)),
+    }
+}
+
+/// Where a pool is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolAddress {
+    /// Name or address, an IPv6 address without its brackets.
+    pub host: String,
+    /// TCP port, never 0.
+    pub port: u16,
+}
+
+impl fmt::Display for PoolAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "stratum+tcp://[{host}]:{port}")
+        } else {
+            write!(f, "stratum+tcp://{host}:{port}")
+        }
+    }
+}
+
+/// The URL of a pool.
+pub fn pool_url(raw: &Raw) -> Result<PoolAddress, Fault> {
+    let url = text(raw, POOL_URL)?.trim();
+    let fault = |problem: String| Err(Fault::new(problem, POOL_URL));
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return fault("it has no scheme".to_owned());
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "stratum+tcp" => {}
+        "stratum+ssl" | "stratum+tls" | "stratum+tcps" => {
+            return fault(format!("TLS to pools ({scheme}) is not there yet"));
+        }
+        _ => return fault(format!("the scheme {scheme} is unknown")),
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains('@') {
+        return fault("names and passwords do not stand in the URL; set user and password".to_owned());
+    }
+    if rest.contains(['/', '?', '#']) {
+        return fault("a pool URL has no path".to_owned());
+    }
+    let Some((host, port)) = rest.rsplit_once(':') else {
+        return fault("the port is missing".to_owned());
+    };
+    let port = match port.parse::<u16>() {
+        Ok(port) if port > 0 => port,
+        _ => return fault(format!("{port} is not a port from 1 to 65535")),
+    };
+    match host_of(host) {
+        Some(host) => Ok(PoolAddress { host, port }),
+        None => fault(format!("{host:?} is neither a host name nor an IP address")),
+    }
+}
+
+/// The host without brackets, if it is a name that DNS may know, an IPv4 address, or an IPv6 address in brackets.
+fn host_of(host: &str) -> Option<String> {
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return inner.parse::<Ipv6Addr>().ok().map(|address| address.to_string());
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let numeric = name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let known =
+        if numeric { name.parse::<std::net::Ipv4Addr>().is_ok() } else { name.split('.').all(is_label) };
+    (known && host.len() <= HOST_BYTES_MAX).then(|| host.to_ascii_lowercase())
+}
+
+fn address(text: &str, allowed: &str) -> Result<SocketAddr, Fault> {
+    text.parse().map_err(|_| {
+        let problem = match text.parse::<std::net::IpAddr>() {
+            Ok(_) => "the port is missing".to_owned(),
+            Err(_) => format!("{text:?} is not an IP address with a port"),
+        };
+        Fault::new(problem, allowed)
+    })
+}
+
+fn text<'a>(raw: &'a Raw, allowed: &str) -> Result<&'a str, Fault> {
+    match raw {
+        Raw::Word(text) | Raw::Text(text) => Ok(text),
+        other => Err(Fault::new(format!("it is {}", other.kind()), allowed)),
+    }
+}
