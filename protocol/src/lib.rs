@@ -15,6 +15,7 @@ pub mod framer;
 pub mod hash;
 pub mod hex;
 pub mod hold;
+pub mod job;
 pub mod limits;
 pub mod message;
 pub mod moment;

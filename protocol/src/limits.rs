@@ -38,7 +38,11 @@ pub const USER_AGENT_BYTES_MAX: usize = 128;
 pub const REASON_BYTES_MAX: usize = 128;
 /// Jobs remembered per session, newest kept.
 pub const JOBS_COUNT_MAX: usize = 16;
-/// Longest job id kept; a longer one is forwarded and not tracked.
+/// Jobs of a session whose contents are kept for the share check, newest kept.
+pub const JOB_CONTENTS_COUNT_MAX: usize = 4;
+/// Job contents of a shard, bytes. A content beyond it is not kept: its job is tracked, its shares are not checked here.
+pub const JOB_STORE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest job id; one that is longer is forwarded and not tracked.
 pub const JOB_ID_BYTES_MAX: usize = 64;
 /// Merkle branches of a job.
 pub const BRANCHES_COUNT_MAX: usize = 32;
