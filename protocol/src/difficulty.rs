@@ -85,10 +85,18 @@ impl Target {
         Self(target)
     }
 
+    /// The lowest target that `hash` meets: the number it is.
+    #[inline]
+    pub fn from_hash(hash: &Hash256) -> Self {
+        let mut bytes = hash.0;
+        bytes.reverse();
+        Self::from_be_bytes(bytes)
+    }
+
     /// Whether `hash` is good enough.
     #[inline]
     pub fn is_met_by(&self, hash: &Hash256) -> bool {
-        limbs_of(hash) <= self.0
+        Self::from_hash(hash) <= *self
     }
 
     /// The difficulty of this bound, for display: rounded to a double.
@@ -111,7 +119,7 @@ impl fmt::Debug for Target {
 
 /// The difficulty that `hash` reaches, for display: rounded to a double.
 pub fn of_hash(hash: &Hash256) -> f64 {
-    Target(limbs_of(hash)).difficulty()
+    Target::from_hash(hash).difficulty()
 }
 
 /// The param of `mining.set_difficulty`: a JSON number, finite and above zero.
@@ -168,12 +176,6 @@ fn divide(limbs: &mut [u64], divisor: u64) {
 
 fn to_f64(limbs: [u64; 4]) -> f64 {
     limbs.into_iter().fold(0.0, |sum, limb| sum * TWO_POW_64 + limb as f64)
-}
-
-fn limbs_of(hash: &Hash256) -> [u64; 4] {
-    let mut bytes = hash.0;
-    bytes.reverse();
-    Target::from_be_bytes(bytes).0
 }
 
 #[cfg(test)]
@@ -255,7 +257,7 @@ mod tests {
     fn a_hash_meets_its_own_value_and_nothing_below() {
         let hash = Hash256::from_display("000000000003ba27aa200b1cecaad478d2b00432346c3f1f3986da1afd33e506")
             .unwrap();
-        let limbs = limbs_of(&hash);
+        let limbs = Target::from_hash(&hash).0;
         assert!(Target(limbs).is_met_by(&hash));
         assert!(!Target([limbs[0], limbs[1], limbs[2], limbs[3] - 1]).is_met_by(&hash));
         assert!(Target([limbs[0], limbs[1] + 1, 0, 0]).is_met_by(&hash));

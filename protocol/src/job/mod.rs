@@ -14,6 +14,7 @@ mod store;
 mod table;
 
 pub use decode::NotifyError;
+pub(crate) use decode::swap_words;
 pub use store::{JobRef, JobStore};
 pub use table::{JobEntry, JobTable};
 
