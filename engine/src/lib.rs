@@ -2,6 +2,9 @@
 //!
 //! Protocol questions are answered by `adit-protocol`; this crate moves the bytes.
 
+#![deny(unsafe_code)] // but for `ring`
+
 pub mod config;
 pub mod logging;
+pub mod ring;
 pub mod settings;
