@@ -1,1 +1,21 @@
-//! Placeholder page, replaced by the crate's own.
+//! What Adit is tried with: simulated miners, scripted pools, and the audit that compares what both saw.
+//!
+//! ```text
+//!   Fleet (sim_miner) ──▶ the built adit (process) ──▶ ScriptedPool
+//!         │                                                │
+//!         └────── FleetReport ──▶ audit ◀── PoolLog ───────┘
+//! ```
+//!
+//! All of it uses plain threads and sockets and never links the engine: it drives the real binary from outside.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod json_line;
+mod line_socket;
+pub mod peer;
+pub mod scripted_pool;
+pub mod shapes;
+pub mod share;
+pub mod sim_miner;
+mod timers;
+pub mod wait;

@@ -1,0 +1,144 @@
+//! A pool that follows a script, and writes down what it saw.
+//!
+//! One thread holds as many connections as the process may have descriptors. What it does about each request is data
+//! ([`Script`]); what it saw ([`PoolLog`]) is the pool's half of the audit. Shares are judged by their seal
+//! ([`crate::share`]), not by hashing: that is the practice pool's matter. For a pool that a test drives by hand, line
+//! by line, see [`crate::peer`].
+
+mod answers;
+mod connection;
+mod jobs;
+mod run;
+mod script;
+mod seen;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use mio::Waker;
+use parking_lot::{Mutex, MutexGuard};
+
+pub use script::{Act, FirstJob, Rule, Script};
+pub use seen::{Fit, PoolLog, SUBMITS_KEPT_MAX, SubmitSeen};
+
+/// What a running pool can be told to do.
+#[derive(Debug)]
+enum Order {
+    Job,
+    Line(String),
+    Acts(Vec<Act>),
+    Script(Box<Script>),
+    Freeze(bool),
+    Stop { reset: bool },
+}
+
+/// A running pool. Dropped, it stops with orderly closes.
+#[derive(Debug)]
+pub struct ScriptedPool {
+    address: SocketAddr,
+    orders: Sender<Order>,
+    waker: Waker,
+    log: Arc<Mutex<PoolLog>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ScriptedPool {
+    /// Starts a pool on a loopback port that the kernel chooses.
+    pub fn start(script: Script) -> io::Result<Self> {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+    }
+
+    /// Starts a pool at an address: where another one has stopped, for example.
+    pub fn start_at(address: SocketAddr, script: Script) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (orders, inbox) = channel();
+        let log = Arc::new(Mutex::new(PoolLog::default()));
+        let (pool, waker) = run::Loop::new(listener, script, inbox, Arc::clone(&log))?;
+        let thread = std::thread::Builder::new().name("scripted-pool".into()).spawn(move || pool.run())?;
+        Ok(Self { address, orders, waker, log, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL for `--pool`.
+    pub fn url(&self) -> String {
+        format!("stratum+tcp://{}", self.address)
+    }
+
+    /// What it has seen so far. The pool waits while this is held: look and let go.
+    pub fn log(&self) -> MutexGuard<'_, PoolLog> {
+        self.log.lock()
+    }
+
+    /// Gives every subscribed connection a new job now.
+    pub fn new_job(&self) {
+        self.tell(Order::Job);
+    }
+
+    /// Sends a line to every connection.
+    pub fn broadcast(&self, line: &str) {
+        self.tell(Order::Line(line.into()));
+    }
+
+    /// Does these acts on every connection.
+    pub fn act(&self, acts: impl Into<Vec<Act>>) {
+        self.tell(Order::Acts(acts.into()));
+    }
+
+    /// Follows another script from now on. Tag and extranonce sizes count for new connections only.
+    pub fn follow(&self, script: Script) {
+        self.tell(Order::Script(Box::new(script)));
+    }
+
+    /// Stands still like a stopped process: sockets stay open, nothing is accepted, read or written. False thaws it.
+    pub fn freeze(&self, frozen: bool) {
+        self.tell(Order::Freeze(frozen));
+    }
+
+    /// Ends with orderly closes and gives back what it saw.
+    pub fn stop(self) -> PoolLog {
+        self.end(false)
+    }
+
+    /// Ends as a killed process with unread data does: every connection is reset.
+    pub fn kill(self) -> PoolLog {
+        self.end(true)
+    }
+
+    fn end(mut self, reset: bool) -> PoolLog {
+        self.shut_down(reset);
+        std::mem::take(&mut *self.log.lock())
+    }
+
+    fn shut_down(&mut self, reset: bool) {
+        self.tell(Order::Stop { reset });
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the scripted pool's thread panicked");
+        }
+    }
+
+    /// An order to a pool that has ended is lost, and that is right.
+    fn tell(&self, order: Order) {
+        let _ = self.orders.send(order);
+        let _ = self.waker.wake();
+    }
+}
+
+impl Drop for ScriptedPool {
+    fn drop(&mut self) {
+        self.shut_down(false);
+    }
+}
+
+#[cfg(test)]
+mod tests;

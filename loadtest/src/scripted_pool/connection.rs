@@ -1,0 +1,115 @@
+//! One connection of a scripted pool: its socket, what it was told, and the answers kept back.
+
+use std::collections::HashMap;
+use std::io;
+
+use super::answers::Account;
+use super::seen::{Fit, PoolLog};
+use crate::json_line::JsonLine;
+use crate::line_socket::{Filled, Flushed, LineSocket};
+use crate::shapes::fill;
+
+/// A request while its acts are being done.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// The id as written; empty if there was none.
+    pub(super) id: String,
+    pub(super) method: String,
+    /// The shape of the good answer; `None` where real pools say nothing.
+    pub(super) good_shape: Option<String>,
+    /// Where a submit stands in the log.
+    pub(super) place: Option<usize>,
+    /// How a submit was judged.
+    pub(super) fit: Option<Fit>,
+}
+
+/// What becomes of a connection after something was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Open,
+    /// Open, and to be flushed again on the next turn.
+    Busy,
+    Closed,
+}
+
+/// What follows once everything queued is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OnceWritten {
+    #[default]
+    GoOn,
+    CloseSending,
+    Close,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: LineSocket,
+    pub(super) number: u64,
+    pub(super) account: Account,
+    /// Requests so far by method, for the rules.
+    pub(super) counts: HashMap<String, u64>,
+    /// Requests whose answers are kept back, oldest first.
+    pub(super) held: Vec<Request>,
+    /// Nothing is read any more.
+    pub(super) deaf: bool,
+    /// The miner has closed its direction; what is still to be answered goes out before ours is closed.
+    pub(super) ended: bool,
+    /// Lists of acts that wait for their time.
+    pub(super) waiting: usize,
+    pub(super) once_written: OnceWritten,
+}
+
+impl Connection {
+    pub(super) fn new(socket: LineSocket, number: u64, extranonce1: String) -> Self {
+        Self {
+            socket,
+            number,
+            account: Account { extranonce1, ..Account::default() },
+            counts: HashMap::new(),
+            held: Vec::new(),
+            deaf: false,
+            ended: false,
+            waiting: 0,
+            once_written: OnceWritten::GoOn,
+        }
+    }
+
+    /// Reads what came, unless the connection is deaf.
+    pub(super) fn fill(&mut self) -> io::Result<Filled> {
+        if self.deaf { Ok(Filled::Open) } else { self.socket.fill() }
+    }
+
+    /// Queues the answer made of a shape; the first one for a submit is its verdict.
+    pub(super) fn answer(
+        &mut self,
+        request: &Request,
+        shape: &str,
+        extranonce2_size: usize,
+        log: &mut PoolLog,
+    ) {
+        let line = fill(shape, &request.id)
+            .replace("$extranonce1", &self.account.extranonce1)
+            .replace("$size", &extranonce2_size.to_string());
+        if let (Some(place), Some(answer)) = (request.place, JsonLine::read(line.as_bytes()))
+            && answer.is_response()
+        {
+            log.answered(place, answer.verdict());
+        }
+        self.socket.queue_line(&line);
+    }
+
+    /// Writes what is queued and does what was to follow.
+    pub(super) fn flush(&mut self) -> Fate {
+        match self.socket.flush() {
+            Ok(Flushed::Whole) if self.ended && self.waiting == 0 => Fate::Closed,
+            Ok(Flushed::Whole) => match std::mem::take(&mut self.once_written) {
+                OnceWritten::CloseSending if self.socket.close_sending().is_ok() => Fate::Open,
+                OnceWritten::GoOn => Fate::Open,
+                OnceWritten::CloseSending | OnceWritten::Close => Fate::Closed,
+            },
+            Ok(Flushed::Blocked) => Fate::Open,
+            Ok(Flushed::NextTurn) => Fate::Busy,
+            Err(_) => Fate::Closed,
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! One thread of simulated miners: a poll over their sockets, and timers for connects and submits.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token, Waker};
+
+use super::miner::{Event, Miner, Phase, Waiting};
+use super::report::{Answer, FleetReport, Progress, SubmitMade, TEXTS_KEPT_MAX};
+use super::style::CLIENT_HELLO;
+use super::{FleetConfig, Order, Pace};
+use crate::json_line::Verdict;
+use crate::line_socket::{Filled, Flushed, LineSocket};
+use crate::timers::Timers;
+
+const WAKER: Token = Token(usize::MAX);
+const EVENTS_PER_TURN: usize = 1024;
+/// Longest sleep; nothing depends on it.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// The poll counts in milliseconds. What is due sooner is waited for in naps, so that pacing stays finer than that.
+const POLL_GRAIN: Duration = Duration::from_millis(1);
+const NAP: Duration = Duration::from_micros(50);
+
+/// What a timer is for; miners by their place in the crew.
+#[derive(Debug)]
+enum Later {
+    Connect(usize),
+    HandshakeOver(usize, u32),
+    Silence(usize, u32, usize),
+    Submit(usize),
+}
+
+/// Everything the thread owns.
+#[derive(Debug)]
+pub(super) struct Loop {
+    config: FleetConfig,
+    pace: Pace,
+    poll: Poll,
+    inbox: Receiver<Order>,
+    progress: Arc<Progress>,
+    miners: Vec<Miner>,
+    timers: Timers<(Instant, Later)>,
+    report: FleetReport,
+    /// Chunked sockets that have more to write.
+    busy: HashSet<usize>,
+    /// Submitting is over; the end comes then, or when all are answered.
+    finish_at: Option<Instant>,
+}
+
+impl Loop {
+    /// The `nth` of `threads` equal parts of the fleet.
+    pub(super) fn new(
+        config: &FleetConfig,
+        nth: usize,
+        threads: usize,
+        inbox: Receiver<Order>,
+        progress: Arc<Progress>,
+    ) -> io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let mut timers = Timers::new();
+        let now = Instant::now();
+        let mut miners = Vec::new();
+        for number in (nth..config.miners).step_by(threads) {
+            let name = format!("{}{number}", config.name_prefix);
+            let style = config.styles[number % config.styles.len().max(1)];
+            let at = now + Duration::from_secs_f64(number as f64 / config.connects_per_second.max(0.001));
+            timers.push(at, (at, Later::Connect(miners.len())));
+            miners.push(Miner::new(number as u32, name, style));
+        }
+        let crew = Self {
+            pace: config.pace,
+            config: config.clone(),
+            poll,
+            inbox,
+            progress,
+            miners,
+            timers,
+            report: FleetReport::default(),
+            busy: HashSet::new(),
+            finish_at: None,
+        };
+        Ok((crew, waker))
+    }
+
+    pub(super) fn run(mut self) -> FleetReport {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        while !self.is_over() {
+            if let Err(error) = self.wait(&mut events)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                self.report.fail(format!("poll: {error}"));
+                break;
+            }
+            self.take_orders();
+            for event in &events {
+                if event.token() != WAKER {
+                    self.serve(event.token().0);
+                }
+            }
+            self.run_timers();
+            for place in std::mem::take(&mut self.busy) {
+                self.flush(place);
+            }
+        }
+        for place in 0..self.miners.len() {
+            self.settle(place, Answer::Missing);
+        }
+        self.report
+    }
+
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let mut wait = self.timers.wait(Instant::now()).unwrap_or(IDLE_WAIT).min(IDLE_WAIT);
+        if let Some(at) = self.finish_at {
+            wait = wait.min(at.saturating_duration_since(Instant::now())).min(POLL_GRAIN);
+        }
+        if !self.busy.is_empty() {
+            wait = Duration::ZERO;
+        }
+        if wait < POLL_GRAIN {
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            if events.is_empty() && !wait.is_zero() {
+                std::thread::sleep(wait.min(NAP));
+            }
+            return Ok(());
+        }
+        self.poll.poll(events, Some(Duration::from_millis(wait.as_millis() as u64)))
+    }
+
+    fn is_over(&self) -> bool {
+        self.finish_at.is_some_and(|at| {
+            Instant::now() >= at || self.miners.iter().all(|miner| miner.open_submits().next().is_none())
+        })
+    }
+
+    fn take_orders(&mut self) {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(Order::Pace(pace)) => {
+                    self.pace = pace;
+                    for place in 0..self.miners.len() {
+                        self.pace_miner(place);
+                    }
+                }
+                Ok(Order::Finish { grace }) => self.finish_at = Some(Instant::now() + grace),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.finish_at.get_or_insert_with(Instant::now);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn run_timers(&mut self) {
+        let now = Instant::now();
+        while let Some((due, later)) = self.timers.pop_due(now) {
+            match later {
+                Later::Connect(place) => self.connect(place),
+                Later::Submit(place) => self.paced_submit(place, due),
+                Later::HandshakeOver(place, generation) => self.check_handshake(place, generation),
+                Later::Silence(place, generation, step) => {
+                    if self.miners[place].generation == generation {
+                        let event = self.miners[place].heard_silence(step);
+                        self.take_event(place, event, &[]);
+                        self.flush(place);
+                    }
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, place: usize) {
+        if self.finish_at.is_some() {
+            return;
+        }
+        let miner = &mut self.miners[place];
+        miner.forget();
+        miner.generation += 1;
+        let generation = miner.generation;
+        match LineSocket::connect(self.config.address, self.poll.registry(), Token(place)) {
+            Ok(mut socket) => {
+                socket.set_chunk_bytes(self.config.chunk_bytes);
+                miner.socket = Some(socket);
+                miner.phase = Phase::Connecting;
+            }
+            Err(error) => {
+                self.report.fail(format!("connect: {error}"));
+                return self.closed(place);
+            }
+        }
+        let at = Instant::now() + self.config.handshake_timeout;
+        self.timers.push(at, (at, Later::HandshakeOver(place, generation)));
+    }
+
+    fn check_handshake(&mut self, place: usize, generation: u32) {
+        let miner = &self.miners[place];
+        if miner.generation == generation
+            && matches!(miner.phase, Phase::Connecting | Phase::Probing | Phase::Handshaking)
+        {
+            self.report.fail(format!("miner {}: still {:?} at its deadline", miner.number, miner.phase));
+        }
+    }
+
+    /// Something happened on a miner's socket.
+    fn serve(&mut self, place: usize) {
+        if self.miners[place].phase == Phase::Connecting && !self.check_connect(place) {
+            return;
+        }
+        let Some(socket) = &mut self.miners[place].socket else { return };
+        let filled = socket.fill();
+        let mut line = Vec::new();
+        while let Some(socket) = &mut self.miners[place].socket {
+            if !socket.next_line(&mut line) {
+                break;
+            }
+            match self.miners[place].take_line(&line) {
+                Some(event) => self.take_event(place, event, &line),
+                None => self.report.fail(format!("not JSON: {}", String::from_utf8_lossy(&line))),
+            }
+        }
+        self.recount(place);
+        match filled {
+            Ok(Filled::Open) => self.flush(place),
+            Ok(Filled::Ended) | Err(_) => self.closed(place),
+        }
+    }
+
+    /// Whether the connect is through; starts what comes first then.
+    fn check_connect(&mut self, place: usize) -> bool {
+        let miner = &mut self.miners[place];
+        let Some(socket) = &mut miner.socket else { return false };
+        match socket.connected() {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                self.report.fail(format!("connect: {error}"));
+                self.closed(place);
+                return false;
+            }
+        }
+        self.report.connects += 1;
+        if miner.probed {
+            miner.phase = Phase::Handshaking;
+            let event = miner.advance();
+            self.take_event(place, event, &[]);
+        } else {
+            socket.queue(&CLIENT_HELLO);
+            miner.phase = Phase::Probing;
+        }
+        true
+    }
+
+    fn take_event(&mut self, place: usize, event: Event, line: &[u8]) {
+        match event {
+            Event::Answered(waiting, verdict) => self.answered(place, waiting, verdict),
+            Event::Refused(method) => *self.report.refused.entry(method.into()).or_default() += 1,
+            Event::Called(method) => *self.report.notifications.entry(method).or_default() += 1,
+            Event::Stray => {
+                self.report.strays += 1;
+                if self.report.stray_lines.len() < TEXTS_KEPT_MAX {
+                    self.report.stray_lines.push(String::from_utf8_lossy(line).into_owned());
+                }
+            }
+            Event::AwaitSilence(step, time) => {
+                let at = Instant::now() + time;
+                self.timers.push(at, (at, Later::Silence(place, self.miners[place].generation, step)));
+            }
+            Event::Nothing => {}
+        }
+    }
+
+    fn answered(&mut self, place: usize, waiting: Waiting, verdict: Verdict) {
+        let now = Instant::now();
+        let micros = |from: Instant| now.saturating_duration_since(from).as_micros() as u64;
+        self.report.latency_us.saturating_record(micros(waiting.due));
+        self.report.service_us.saturating_record(micros(waiting.sent));
+        self.report.submits[waiting.place].answer = Answer::Given(verdict);
+        self.progress.answered.fetch_add(1, Relaxed);
+        if verdict == Verdict::Accepted {
+            self.progress.accepted.fetch_add(1, Relaxed);
+        }
+        if matches!(self.pace, Pace::InFlight(_)) {
+            self.submit(place, now);
+        }
+    }
+
+    /// Notes a miner that has come to mine, or no longer does, and starts its pace.
+    fn recount(&mut self, place: usize) {
+        let miner = &mut self.miners[place];
+        let mining = miner.can_submit();
+        if mining && !miner.counted {
+            miner.counted = true;
+            self.progress.mining.fetch_add(1, Relaxed);
+            self.pace_miner(place);
+        }
+    }
+
+    /// Starts a miner that can submit at the current pace.
+    fn pace_miner(&mut self, place: usize) {
+        if !self.miners[place].can_submit() {
+            return;
+        }
+        match self.pace {
+            Pace::Idle => {}
+            Pace::PerSecond(_) if self.miners[place].paced => {}
+            Pace::PerSecond(_) => {
+                // Spread over one interval, so that the fleet does not submit in bursts.
+                let share = f64::from(self.miners[place].number) / self.config.miners as f64;
+                let at = Instant::now() + self.interval().mul_f64(share);
+                self.miners[place].paced = true;
+                self.timers.push(at, (at, Later::Submit(place)));
+            }
+            Pace::InFlight(count) => {
+                let open = self.miners[place].open_submits().count();
+                for _ in open..count {
+                    self.submit(place, Instant::now());
+                }
+                self.flush(place);
+            }
+        }
+    }
+
+    /// Time between two submits of one miner.
+    fn interval(&self) -> Duration {
+        match self.pace {
+            Pace::PerSecond(rate) => Duration::from_secs_f64(self.config.miners as f64 / rate.max(0.001)),
+            Pace::Idle | Pace::InFlight(_) => IDLE_WAIT,
+        }
+    }
+
+    fn paced_submit(&mut self, place: usize, due: Instant) {
+        if !matches!(self.pace, Pace::PerSecond(_)) || !self.miners[place].counted {
+            self.miners[place].paced = false; // it is started anew when it mines again
+            return;
+        }
+        self.submit(place, due);
+        self.flush(place);
+        let next = due + self.interval();
+        self.timers.push(next, (next, Later::Submit(place)));
+    }
+
+    fn submit(&mut self, place: usize, due: Instant) {
+        let miner = &mut self.miners[place];
+        if self.finish_at.is_some()
+            || !miner.can_submit()
+            || self.progress.submitted() >= self.config.submits_max as u64
+        {
+            return;
+        }
+        let number = self.report.submits.len();
+        if let Some(key) = miner.submit(due, number) {
+            self.report.submits.push(SubmitMade { key, miner: miner.number, answer: Answer::Missing });
+            self.progress.submitted.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn flush(&mut self, place: usize) {
+        match self.miners[place].socket.as_mut().map(LineSocket::flush) {
+            Some(Ok(Flushed::NextTurn)) => {
+                self.busy.insert(place);
+            }
+            Some(Err(_)) => self.closed(place),
+            Some(Ok(_)) | None => {}
+        }
+    }
+
+    /// The connection is gone, by the other side or by an error.
+    fn closed(&mut self, place: usize) {
+        self.settle(place, Answer::ConnectionClosed);
+        let miner = &mut self.miners[place];
+        if let Some(mut socket) = miner.socket.take() {
+            socket.deregister(self.poll.registry());
+        }
+        if miner.phase == Phase::Probing {
+            miner.probed = true;
+            miner.phase = Phase::Offline;
+            return self.connect(place);
+        }
+        if std::mem::take(&mut miner.counted) {
+            self.progress.mining.fetch_sub(1, Relaxed);
+        }
+        self.report.closes += 1;
+        self.progress.closes.fetch_add(1, Relaxed);
+        match self.config.reconnect_after {
+            Some(time) => {
+                miner.phase = Phase::Offline;
+                let at = Instant::now() + time;
+                self.timers.push(at, (at, Later::Connect(place)));
+            }
+            None => miner.phase = Phase::Over,
+        }
+    }
+
+    /// Writes down what became of the submits that are still open.
+    fn settle(&mut self, place: usize, answer: Answer) {
+        let miner = &mut self.miners[place];
+        for waiting in miner.open_submits() {
+            self.report.submits[waiting.place].answer = answer;
+        }
+        miner.forget();
+    }
+}

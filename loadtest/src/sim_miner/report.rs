@@ -1,0 +1,184 @@
+//! What a fleet of miners has seen: the miners' half of every audit.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hdrhistogram::Histogram;
+
+use crate::json_line::Verdict;
+use crate::share::ShareKey;
+
+/// Submits kept with their details; a fleet stops submitting there.
+pub const SUBMITS_KEPT_MAX: usize = 2_000_000;
+/// Stray answers and failures kept as text.
+pub(super) const TEXTS_KEPT_MAX: usize = 100;
+/// Highest latency told apart: a minute.
+const LATENCY_MAX_US: u64 = 60_000_000;
+
+/// One submit as a miner made it.
+#[derive(Clone, Copy, Debug)]
+pub struct SubmitMade {
+    /// What names the share on both sides.
+    pub key: ShareKey,
+    /// Number of the miner in its fleet.
+    pub miner: u32,
+    /// What came back.
+    pub answer: Answer,
+}
+
+/// What came back for a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// A verdict.
+    Given(Verdict),
+    /// Nothing, and the connection was open to the end.
+    Missing,
+    /// Nothing before the connection closed.
+    ConnectionClosed,
+}
+
+/// Everything that a fleet saw.
+#[derive(Clone, Debug)]
+pub struct FleetReport {
+    /// Every submit, with its answer.
+    pub submits: Vec<SubmitMade>,
+    /// From the time a submit was due until its answer: what a miner at a fixed rate feels, stalls included.
+    pub latency_us: Histogram<u64>,
+    /// From the time a submit was written until its answer.
+    pub service_us: Histogram<u64>,
+    /// Responses that answered nothing, or the same thing a second time: how many, and some of them.
+    pub strays: u64,
+    /// The first of them as text.
+    pub stray_lines: Vec<String>,
+    /// Handshakes and connections that went wrong.
+    pub failures: Vec<String>,
+    /// Handshake answers that were no success, by method.
+    pub refused: BTreeMap<String, u64>,
+    /// Notifications by method.
+    pub notifications: BTreeMap<String, u64>,
+    /// Connections made.
+    pub connects: u64,
+    /// Connections that the other side closed, TLS probes left out.
+    pub closes: u64,
+}
+
+impl Default for FleetReport {
+    fn default() -> Self {
+        Self {
+            submits: Vec::new(),
+            latency_us: histogram(),
+            service_us: histogram(),
+            strays: 0,
+            stray_lines: Vec::new(),
+            failures: Vec::new(),
+            refused: BTreeMap::new(),
+            notifications: BTreeMap::new(),
+            connects: 0,
+            closes: 0,
+        }
+    }
+}
+
+/// Live figures of a running fleet.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Miners that are through their handshake and have a job.
+    pub mining: AtomicU64,
+    /// Submits sent.
+    pub submitted: AtomicU64,
+    /// Submits answered, one way or the other.
+    pub answered: AtomicU64,
+    /// Submits accepted.
+    pub accepted: AtomicU64,
+    /// Connections that the other side closed.
+    pub closes: AtomicU64,
+}
+
+impl Progress {
+    /// Miners that are through their handshake and have a job.
+    pub fn mining(&self) -> u64 {
+        self.mining.load(Ordering::Relaxed)
+    }
+
+    /// Submits sent.
+    pub fn submitted(&self) -> u64 {
+        self.submitted.load(Ordering::Relaxed)
+    }
+
+    /// Submits answered.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Submits accepted.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Connections that the other side closed.
+    pub fn closes(&self) -> u64 {
+        self.closes.load(Ordering::Relaxed)
+    }
+}
+
+impl FleetReport {
+    /// How many submits got this answer.
+    pub fn count(&self, answer: Answer) -> usize {
+        self.submits.iter().filter(|submit| submit.answer == answer).count()
+    }
+
+    /// Submits that were accepted.
+    pub fn accepted(&self) -> usize {
+        self.count(Answer::Given(Verdict::Accepted))
+    }
+
+    /// Submits that were refused, by code.
+    pub fn rejected(&self) -> BTreeMap<i32, u64> {
+        let mut codes = BTreeMap::new();
+        for submit in &self.submits {
+            if let Answer::Given(Verdict::Rejected(code)) = submit.answer {
+                *codes.entry(code).or_default() += 1;
+            }
+        }
+        codes
+    }
+
+    /// Submits that got no answer although their connection stayed open.
+    pub fn missing(&self) -> usize {
+        self.count(Answer::Missing)
+    }
+
+    /// Adds what another thread's or fleet's miners saw.
+    pub fn merge(&mut self, other: Self) {
+        self.submits.extend(other.submits);
+        for (to, from) in
+            [(&mut self.latency_us, &other.latency_us), (&mut self.service_us, &other.service_us)]
+        {
+            if to.add(from).is_err() {
+                log::error!("two histograms of the same bounds do not add");
+            }
+        }
+        self.strays += other.strays;
+        self.stray_lines.extend(other.stray_lines);
+        self.failures.extend(other.failures);
+        self.connects += other.connects;
+        self.closes += other.closes;
+        for (to, from) in [(&mut self.refused, other.refused), (&mut self.notifications, other.notifications)]
+        {
+            for (name, count) in from {
+                *to.entry(name).or_default() += count;
+            }
+        }
+    }
+
+    /// Notes that something went wrong.
+    pub(super) fn fail(&mut self, text: String) {
+        if self.failures.len() < TEXTS_KEPT_MAX {
+            self.failures.push(text);
+        }
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("constant bounds that the histogram takes")
+}
