@@ -1,5 +1,6 @@
 //! What a session tells its owner beside bytes: to dial, to finish, and what to count. Fixed-size values, no heap.
 
+use crate::job::JobKey;
 use crate::moment::Moment;
 use crate::verdict::RejectClass;
 
@@ -104,8 +105,8 @@ pub struct ReasonKey(pub u16);
 pub struct ClosedShare {
     /// The engine's key of the worker; `u32::MAX` when no name matched.
     pub worker: u32,
-    /// FNV-1a of the job id as the miner sent it.
-    pub job: u32,
+    /// The job it was for, as the miner named it.
+    pub job: JobKey,
     /// Difficulty assigned when the job was sent; the current one if the job is unknown; 0 before any was told.
     pub difficulty: f64,
     /// Difficulty that the share reached, NaN when it was not checked here.

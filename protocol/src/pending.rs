@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::job::JobKey;
 use crate::limits::PENDING_COUNT_MAX;
 use crate::moment::Moment;
 use crate::raw_id::RawId;
@@ -54,8 +55,8 @@ impl Asked {
 pub struct Submitted {
     /// The engine's key of the worker.
     pub worker: u32,
-    /// FNV-1a of the job id.
-    pub job: u32,
+    /// The job it is for.
+    pub job: JobKey,
     /// Difficulty assigned.
     pub difficulty: f64,
     /// Difficulty reached, NaN when not checked.
@@ -294,7 +295,7 @@ mod tests {
     fn submit() -> Asked {
         Asked::Submit(Submitted {
             worker: 0,
-            job: 0,
+            job: JobKey(0),
             difficulty: 1.0,
             share_difficulty: f64::NAN,
             block_candidate: false,

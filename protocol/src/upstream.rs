@@ -3,6 +3,7 @@
 //! State and judgement only; the lines are handled in [`session`](crate::session).
 
 use crate::framer::PoolFramer;
+use crate::job::JobTable;
 use crate::limits::{EXTRANONCE1_BYTES_MAX, EXTRANONCE2_SIZE_MAX};
 use crate::moment::Moment;
 use crate::pending::Pending;
@@ -85,6 +86,10 @@ pub struct Upstream {
     pub difficulty: f64,
     /// The version bits that the miner may roll.
     pub version_mask: u32,
+    /// The jobs that passed through, newest kept.
+    pub jobs: JobTable,
+    /// Counts up when the extranonce changes: shares of older jobs cannot be checked here any more.
+    pub generation: u8,
     /// Lines that were not Stratum.
     pub garbage_count: u16,
     /// What waits for an answer.
@@ -100,6 +105,8 @@ impl Default for Upstream {
             extranonce: None,
             difficulty: 0.0,
             version_mask: 0,
+            jobs: JobTable::default(),
+            generation: 0,
             garbage_count: 0,
             pending: Pending::default(),
         }
@@ -113,6 +120,14 @@ impl Upstream {
             Link::Up => self.heard.plus_ms(settings.pool_silence_ms),
             Link::Idle | Link::Dialling => Moment::NEVER,
         }
+    }
+
+    /// Takes a new extranonce. It counts from the next job on.
+    pub fn set_extranonce(&mut self, extranonce: Extranonce) {
+        if self.extranonce.is_some_and(|known| known != extranonce) {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        self.extranonce = Some(extranonce);
     }
 
     /// Takes a new difficulty; zero, negative and non-finite ones are ignored.

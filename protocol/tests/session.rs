@@ -514,3 +514,46 @@ fn nothing_is_said_after_the_end() {
     assert_eq!((rig.take_miner(), rig.take_pool(), rig.events.len()), (String::new(), String::new(), 0));
     assert_eq!(rig.session.deadline(&rig.shared.settings), Moment::NEVER);
 }
+
+#[test]
+fn a_share_is_judged_by_the_difficulty_of_its_job() {
+    let mut rig = Rig::mining("a.b");
+    let notify = |id: &str| format!("{{\"method\":\"mining.notify\",\"params\":[\"{id}\"]}}\n");
+    rig.pool("{\"method\":\"mining.set_difficulty\",\"params\":[8]}\n");
+    rig.pool(&notify("j1"));
+    rig.pool("{\"method\":\"mining.set_difficulty\",\"params\":[1024]}\n");
+    rig.miner(SUBMIT);
+    rig.miner(&SUBMIT.replace("j1", "unknown"));
+    rig.pool("{\"id\":1002,\"result\":true}\n{\"id\":1003,\"result\":true}\n");
+    let difficulties: Vec<f64> = rig.shares().iter().map(|share| share.difficulty).collect();
+    assert_eq!(difficulties, [8.0, 1024.0]);
+}
+
+#[test]
+fn the_share_check_notes_what_a_share_reached_and_leaves_the_verdict_to_the_pool() {
+    // Vector B of docs/PROTOCOL.md section 9.
+    let settings = SessionSettings { share_check: true, ..SessionSettings::default() };
+    let mut rig = Rig::with(shared_with(settings, None, None));
+    rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"version-rolling\"],{}]}\n");
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
+    rig.call(Session::connected);
+    rig.pool("{\"id\":1000,\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\"}}\n");
+    rig.pool("{\"id\":1001,\"result\":[[],\"f000000a\",8]}\n{\"id\":1002,\"result\":true}\n{\"method\":\"mining.set_difficulty\",\"params\":[0.001]}\n");
+    rig.pool(
+        "{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"6f3a\",\"fd33e5063986da1a346c3f1fd2b00432ecaad478aa200b1c0003ba2700000000\",\
+         \"02000000010000000000000000000000000000000000000000000000000000000000000000ffffffff1d0340d10c0b2f6661637473686565742f0c\",\
+         \"ffffffff02205fa0120000000016001411111111111111111111111111111111111111110000000000000000266a24aa21a9ed3cdc21321862fcd4d347a666f2a9508990d0efc5e4e7c717918baec523231aa400000000\",\
+         [\"52549687c0dd22f85975a6fbc7e8e3666a404aac29c30832e068e9f23bf74246\",\"d2e68a0c33e70cdf7eebae944f42490661ab17e65e736ecd372ece33de570c91\",\
+         \"537a3acae155957279149b889ca500ad56b4315710654bf518d24f66220ea61a\"],\"20000000\",\"17034219\",\"66252f80\",true]}\n",
+    );
+    for bits in ["00c0e000", "00000000"] {
+        rig.miner(&format!(
+            "{{\"id\":4,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"6f3a\",\"0000000000000007\",\"66252f80\",\"00534aa3\",\"{bits}\"]}}\n"
+        ));
+    }
+    rig.pool("{\"id\":1003,\"result\":true}\n{\"id\":1004,\"result\":true}\n");
+    let shares = rig.shares();
+    assert!((shares[0].share_difficulty - 0.014_929_991_566_859_658).abs() < 1e-12);
+    assert!(shares[1].share_difficulty < 1e-9);
+    assert!(shares.iter().all(|share| share.outcome == Outcome::Accepted && !share.block_candidate));
+}

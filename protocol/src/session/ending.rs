@@ -140,6 +140,7 @@ impl Session {
             self.answer_for_pool(id, &ticket, replies::POOL_LOST, cx);
         }
         self.release_held(cx);
+        self.upstream.jobs.clear(&mut cx.shared.jobs);
         for name in self.downstream.take_names() {
             cx.shared.workers.release(&name.raw);
         }

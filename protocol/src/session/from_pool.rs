@@ -4,6 +4,7 @@
 use crate::downstream::Standing;
 use crate::event::{CloseReason, Event, Oddity, Outcome};
 use crate::framer::Received;
+use crate::job::{self, JobEntry, JobKey};
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Found, Ticket};
 use crate::rewrite::{Change, forward, member_span, splice};
@@ -74,14 +75,11 @@ impl Session {
     /// Notes what the pool tells.
     fn notification(&mut self, method: Method, message: &Message<'_>, cx: &mut Context<'_>) {
         match method {
-            Method::Notify => {
-                let clean = value::is_true(message.param(8));
-                cx.tell(Event::Job { clean });
-            }
+            Method::Notify => self.job(message, cx),
             Method::SetDifficulty => self.upstream.set_difficulty(message.param(0)),
             Method::SetExtranonce => {
                 if let Some(extranonce) = Extranonce::read(message.param(0), message.param(1)) {
-                    self.upstream.extranonce = Some(extranonce);
+                    self.upstream.set_extranonce(extranonce);
                 }
             }
             // Some send the mask alone instead of a list.
@@ -91,6 +89,29 @@ impl Session {
             Method::SetVersionMask => self.upstream.set_version_mask(message.raw(message.params.whole)),
             _ => {}
         }
+    }
+
+    /// Remembers a job with the difficulty that goes with it, and its content if shares are checked here.
+    fn job(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
+        let clean = job::is_clean(message);
+        cx.tell(Event::Job { clean });
+        let Some(key) = JobKey::of_raw(message.param(0)) else { return cx.odd(Oddity::UnreadableJob) };
+        let mut content = None;
+        if cx.shared.settings.share_check {
+            match cx.shared.jobs.keep(message) {
+                Ok(kept) => content = kept,
+                Err(_) => cx.odd(Oddity::UnreadableJob),
+            }
+        }
+        let entry = JobEntry {
+            key,
+            generation: self.upstream.generation,
+            is_stale: false,
+            content,
+            difficulty: self.upstream.difficulty,
+            received: cx.now,
+        };
+        self.upstream.jobs.push(entry, clean, &mut cx.shared.jobs);
     }
 
     /// Passes a line down as it is, behind those that wait.
@@ -146,7 +167,7 @@ impl Session {
             }
             Asked::Subscribe => {
                 if let Some(extranonce) = Extranonce::from_result(message.raw(message.result)) {
-                    self.upstream.extranonce = Some(extranonce);
+                    self.upstream.set_extranonce(extranonce);
                     cx.tell(Event::Subscribed);
                 }
             }

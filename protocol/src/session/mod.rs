@@ -17,6 +17,7 @@ use crate::downstream::Downstream;
 use crate::event::{CloseReason, Event, Gone, Oddity, Side};
 use crate::framer::BufferPool;
 use crate::hold::Hold;
+use crate::job::JobStore;
 use crate::moment::Moment;
 use crate::parse::Parser;
 use crate::reasons::Reasons;
@@ -44,6 +45,8 @@ pub struct SessionSettings {
     pub submit_reply_ms: u64,
     /// How long open requests may settle after the miner closed its half.
     pub settle_ms: u64,
+    /// Whether shares are hashed here too, which tells their own difficulty and finds blocks. A note, never a verdict.
+    pub share_check: bool,
     /// The password sent upstream instead of the miner's, as it stands between the quotes of a JSON string.
     pub password: Option<Box<str>>,
 }
@@ -60,6 +63,7 @@ impl Default for SessionSettings {
             extranonce_reply_ms: 2_000,
             submit_reply_ms: 15_000,
             settle_ms: 5_000,
+            share_check: false,
             password: None,
         }
     }
@@ -97,6 +101,7 @@ pub struct Shared {
     pub workers: Box<dyn Workers>,
     /// Texts behind [`ClosedShare::reason`](crate::event::ClosedShare::reason).
     pub reasons: Reasons,
+    jobs: JobStore,
     parser: Parser,
     buffers: BufferPool,
 }
@@ -109,9 +114,15 @@ impl Shared {
             settings,
             workers,
             reasons: Reasons::default(),
+            jobs: JobStore::default(),
             parser: Parser::new(),
             buffers: BufferPool::default(),
         }
+    }
+
+    /// Bytes that the contents of jobs take, each once however many sessions have it.
+    pub fn job_bytes_count(&self) -> usize {
+        self.jobs.bytes_count()
     }
 }
 

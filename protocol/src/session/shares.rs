@@ -1,7 +1,9 @@
 //! `mining.submit`: from the miner's line to the ticket, and from the ticket to its one outcome.
 
+use crate::difficulty::Target;
 use crate::downstream::Stage;
 use crate::event::{ClosedShare, Event, Oddity, Outcome, ReasonKey};
+use crate::job::{JobEntry, JobKey};
 use crate::message::Message;
 use crate::moment::Moment;
 use crate::pending::{Asked, Submitted, Ticket};
@@ -11,6 +13,7 @@ use crate::replies::{self, LocalError};
 use crate::rewrite::{Change, Decimal, id_member, splice};
 use crate::session::from_miner::{id_change, refuse_always};
 use crate::session::{Context, Session};
+use crate::share::{LocalVerdict, ShareCheck, Solution};
 use crate::verdict::RejectClass;
 
 /// Stands for "no worker of ours" in a refused share.
@@ -36,13 +39,7 @@ impl Session {
             cx.odd(Oddity::PendingFull);
             return self.refuse_share(message, worker, replies::PENDING_FULL, cx);
         }
-        let submitted = Submitted {
-            worker,
-            job: fnv1a(message.param(1)),
-            difficulty: self.upstream.difficulty,
-            share_difficulty: f64::NAN,
-            block_candidate: false,
-        };
+        let submitted = self.judge(worker, message, cx);
         let ticket = Ticket {
             miner_id: RawId::keep(message.raw(message.id)),
             asked: Asked::Submit(submitted),
@@ -59,6 +56,41 @@ impl Session {
         }
     }
 
+    /// What is known of a share when it is sent up. The check here is a note, never a verdict.
+    #[inline]
+    fn judge(&self, worker: u32, message: &Message<'_>, cx: &Context<'_>) -> Submitted {
+        let job = job_key(message);
+        let entry = self.upstream.jobs.find(job);
+        let mut submitted = Submitted {
+            worker,
+            job,
+            difficulty: entry.map_or(self.upstream.difficulty, |entry| entry.difficulty),
+            share_difficulty: f64::NAN,
+            block_candidate: false,
+        };
+        if let Some(entry) = entry
+            && let Some(verdict) = self.check(entry, message, cx)
+        {
+            submitted.share_difficulty = verdict.share_difficulty;
+            submitted.block_candidate = verdict.is_block;
+        }
+        submitted
+    }
+
+    /// Hashes the share, if its job's content is known.
+    fn check(&self, entry: &JobEntry, message: &Message<'_>, cx: &Context<'_>) -> Option<LocalVerdict> {
+        let content = cx.shared.jobs.content(entry.content.as_ref()?)?;
+        let extranonce = self.upstream.extranonce.filter(|_| entry.generation == self.upstream.generation)?;
+        let solution = Solution::decode(message, extranonce.extranonce2_size.into()).ok()?;
+        let check = ShareCheck {
+            job: content,
+            extranonce1: extranonce.extranonce1(),
+            version_mask: self.upstream.version_mask,
+            target: Target::from_difficulty(entry.difficulty)?,
+        };
+        Some(check.check(&solution))
+    }
+
     /// Answers a share here; it never goes to a pool.
     #[cold]
     fn refuse_share(&mut self, message: &Message<'_>, worker: u32, error: LocalError, cx: &mut Context<'_>) {
@@ -66,7 +98,7 @@ impl Session {
         let reason = cx.shared.reasons.intern(error.text);
         cx.tell(Event::Share(ClosedShare {
             worker,
-            job: fnv1a(message.param(1)),
+            job: job_key(message),
             difficulty: self.upstream.difficulty,
             share_difficulty: f64::NAN,
             outcome: Outcome::RefusedHere,
@@ -111,8 +143,8 @@ pub(super) fn close_share(submitted: &Submitted, sent: Moment, ending: Ending, c
     }));
 }
 
-/// FNV-1a over 32 bits: a short name for a job id in a row.
+/// The key of a share's job; that of the empty id where it has none fit to be tracked.
 #[inline]
-fn fnv1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn job_key(message: &Message<'_>) -> JobKey {
+    JobKey::of_raw(message.param(1)).unwrap_or_default()
 }

@@ -119,7 +119,7 @@ fn one_answer_each(miner: &Miner) -> Result<(), String> {
         let (least, most) = owed.entry(&request.id).or_default();
         match request.kind {
             Kind::Handshake | Kind::Submit { .. } | Kind::Internal => {
-                (*least, *most) = (*least + 1, *most + 1)
+                (*least, *most) = (*least + 1, *most + 1);
             }
             Kind::Other => *most += 1,
             Kind::Silent => {}

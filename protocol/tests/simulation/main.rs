@@ -18,6 +18,10 @@ use world::{Fault, World};
 /// Seeds per run of the tests.
 const SEEDS: u64 = 256;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the core takes settings as arguments, a test takes them where it can"
+)]
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }

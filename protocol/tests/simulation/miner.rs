@@ -160,7 +160,7 @@ impl Miner {
             Err(_) => return,
         };
         if value["method"] == "mining.notify" {
-            self.job = value["params"][0].as_str().unwrap_or("unknown").to_owned();
+            value["params"][0].as_str().unwrap_or("unknown").clone_into(&mut self.job);
         }
         if value.get("method").is_none() {
             self.answers.push(line.to_owned());

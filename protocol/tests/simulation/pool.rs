@@ -40,6 +40,9 @@ pub struct Reply {
     pub verdict: Option<(u32, bool)>,
 }
 
+/// The members of an answer beside its id; for a share, its nonce and whether it is accepted.
+type Shape = (&'static str, Option<(u32, bool)>);
+
 #[derive(Debug)]
 pub struct Pool {
     lane: usize,
@@ -118,11 +121,7 @@ impl Pool {
         Ok(replies)
     }
 
-    fn judge(
-        &mut self,
-        value: &Value,
-        random: &mut Random,
-    ) -> Result<(&'static str, Option<(u32, bool)>), String> {
+    fn judge(&mut self, value: &Value, random: &mut Random) -> Result<Shape, String> {
         let text = |n: usize| value["params"][n].as_str().unwrap_or_default();
         let nonce = u32::from_str_radix(text(4), 16).map_err(|error| error.to_string())?;
         if nonce >> 16 != self.lane as u32 + 1 {

@@ -95,15 +95,19 @@ impl World {
             });
             totals.add(&left.map_err(|broken| format!("lane {index}: {broken}"))?);
         }
+        if world.shared.job_bytes_count() > 0 {
+            return Err("contents of jobs are kept although no session is left".to_owned());
+        }
         Ok(totals)
     }
 
     fn new(seed: u64, fault: Fault) -> Self {
         let mut random = Random::new(seed);
         let count = 1 + random.below(5) as usize;
+        let settings = SessionSettings { share_check: random.chance(50), ..SessionSettings::default() };
         let mut world = Self {
             now_us: 0,
-            shared: rig::shared_with(SessionSettings::default(), Some("POOLACCOUNT"), None),
+            shared: rig::shared_with(settings, Some("POOLACCOUNT"), None),
             lanes: Vec::new(),
             tempers: Vec::new(),
             queue: BinaryHeap::new(),
@@ -152,8 +156,8 @@ impl World {
             Leave::HalfClose => self.push(later, lane, What::Gone(Side::Miner, Gone::Closed)),
             Leave::Reset => self.push(at / 2, lane, What::Gone(Side::Miner, Gone::Broken)),
             Leave::MidLine => {
-                let line = "{\"id\":7,\"method\":\"mining.submit\",\"par".to_owned();
-                self.push(later, lane, What::MinerSays { line, request: None });
+                let half = "{\"id\":7,\"method\":\"mining.submit\",\"par".to_owned();
+                self.push(later, lane, What::MinerSays { line: half, request: None });
                 self.push(later + 1_000_000, lane, What::Gone(Side::Miner, Gone::Broken));
             }
         }
@@ -190,8 +194,8 @@ impl World {
         match what {
             What::MinerSays { line, request } => {
                 if !self.lanes[lane].side_gone[0] {
-                    let line = self.lanes[lane].miner.fill_in(&line);
-                    self.transmit(lane, Side::Miner, line.as_bytes(), request, None);
+                    let text = self.lanes[lane].miner.fill_in(&line);
+                    self.transmit(lane, Side::Miner, text.as_bytes(), request, None);
                 }
                 Ok(())
             }
@@ -219,8 +223,8 @@ impl World {
             }
             What::Job => {
                 if self.lanes[lane].connected && !self.lanes[lane].side_gone[1] {
-                    let line = self.lanes[lane].pool.job(&mut self.random);
-                    self.transmit(lane, Side::Pool, line.as_bytes(), None, None);
+                    let notify = self.lanes[lane].pool.job(&mut self.random);
+                    self.transmit(lane, Side::Pool, notify.as_bytes(), None, None);
                 }
                 Ok(())
             }
@@ -342,7 +346,6 @@ impl World {
         };
         let is_answer = fresh.contains("\"result\":true") && !fresh.contains("method");
         match self.fault {
-            Fault::None | Fault::MixUpPools => {}
             Fault::AcceptBeforeThePool => replace(
                 lane,
                 &fresh.replace(
