@@ -8,3 +8,5 @@ pub mod config;
 pub mod logging;
 pub mod ring;
 pub mod settings;
+pub mod signals;
+pub mod startup;

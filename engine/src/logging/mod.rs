@@ -22,7 +22,7 @@ use crate::settings::LogSettings;
 use writer::{QUEUE_LINES_MAX, Queue, Target};
 
 /// How long a dying process waits for its last words to be written.
-const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(1);
+const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Why there is no log.
 #[derive(Debug, Error)]
