@@ -10,3 +10,4 @@ pub mod ring;
 pub mod settings;
 pub mod signals;
 pub mod startup;
+pub mod workers;

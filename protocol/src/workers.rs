@@ -17,6 +17,9 @@ pub trait Workers {
     /// [`Workers::release`] with the same bytes.
     fn assign(&mut self, raw: &[u8]) -> Result<Assigned, NameError>;
 
+    /// A pool accepted the name.
+    fn proven(&mut self, raw: &[u8]);
+
     /// One session less uses the name.
     fn release(&mut self, raw: &[u8]);
 }

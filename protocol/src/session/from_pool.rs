@@ -212,6 +212,7 @@ impl Session {
         name.asked_count = name.asked_count.saturating_sub(1);
         if accepted {
             name.standing = Standing::Authorised;
+            cx.shared.workers.proven(&name.raw);
             cx.tell(Event::Authorised(worker));
         } else if name.asked_count == 0 && name.standing == Standing::Asked {
             cx.tell(Event::AuthorizeRefused(worker));

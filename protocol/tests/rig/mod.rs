@@ -20,6 +20,8 @@ impl Workers for TestWorkers {
         Ok(Assigned { upstream, worker })
     }
 
+    fn proven(&mut self, _raw: &[u8]) {}
+
     fn release(&mut self, raw: &[u8]) {
         self.0.release(raw);
     }
