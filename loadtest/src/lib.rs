@@ -14,6 +14,7 @@ pub mod json_line;
 mod line_socket;
 pub mod peer;
 pub mod process;
+pub mod replay;
 pub mod scripted_pool;
 pub mod shapes;
 pub mod share;
