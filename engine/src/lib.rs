@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)] // but for `ring`
 
+pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod ring;

@@ -1,2 +1,5 @@
-//! The `adit` binary.
-fn main() {}
+//! The `adit` binary. Everything it does is in the library, where tests reach it.
+
+fn main() -> std::process::ExitCode {
+    adit::cli::main()
+}

@@ -36,7 +36,7 @@ pub fn watch(log: LogHandle) -> io::Result<Receiver<Stop>> {
             match signal {
                 SIGUSR1 => log.reopen(),
                 SIGHUP => {
-                    log::warn!("{name}: reloading the configuration is not there yet; restart to change it")
+                    log::warn!("{name}: reloading the configuration is not there yet; restart to change it");
                 }
                 _ if is_stopping => {
                     log::warn!("{name} again: ending at once");

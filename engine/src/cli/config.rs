@@ -1,0 +1,76 @@
+//! `adit config`: write a first file, find mistakes, show what is in force.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::settings_flags::SettingsFlags;
+use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, fail, print};
+use crate::config::{self, Flags, Sources};
+
+/// It may hold a password: not for everybody.
+const FILE_MODE: u32 = 0o640;
+
+/// Write, check and show configurations
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a commented file with every key and its default
+    Init(InitFlags),
+    /// Find all mistakes in file and environment; exit code 2 if there are any
+    Check(CheckFlags),
+    /// Show every setting in force and who set it; passwords are masked
+    Show(Box<SettingsFlags>),
+}
+
+#[derive(Args, Debug)]
+pub struct InitFlags {
+    /// Write here, if there is no such file yet [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckFlags {
+    /// The file [default: the one that ADIT_CONFIG names, else none]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// Runs one of them.
+pub fn execute(command: &ConfigCommand) -> ExitCode {
+    match command {
+        ConfigCommand::Init(InitFlags { output: None }) => print(config::init_text()),
+        ConfigCommand::Init(InitFlags { output: Some(path) }) => init(path),
+        ConfigCommand::Check(CheckFlags { file }) => {
+            with_config(Sources::of_process(file.as_deref(), Flags::default()), |_| "valid\n".to_owned())
+        }
+        ConfigCommand::Show(flags) => with_config(flags.sources(), |config| config::as_toml(&config.shown)),
+    }
+}
+
+fn init(path: &Path) -> ExitCode {
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)
+        .and_then(|mut file| file.write_all(config::init_text().as_bytes()));
+    match written {
+        Ok(()) => print(&format!(
+            "{0} is written. Set url and user in it, then: adit run --config {0}\n",
+            path.display()
+        )),
+        Err(error) => fail(EXIT_RUNTIME, &format_args!("{}: {error}", path.display())),
+    }
+}
+
+fn with_config(sources: Sources, result: impl Fn(&config::Config) -> String) -> ExitCode {
+    match config::load(sources) {
+        Ok(config) => print(&result(&config)),
+        Err(errors) => fail(EXIT_CONFIGURATION, &errors),
+    }
+}

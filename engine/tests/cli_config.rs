@@ -1,0 +1,138 @@
+//! `adit config` as an operator uses it: the built binary, its output and its exit codes.
+
+use std::process::{Command, Output};
+
+const WRONG_CONFIGURATION: Option<i32> = Some(2);
+const FAILED: Option<i32> = Some(1);
+
+/// Runs `adit` with `arguments`, without the variables of whoever runs the tests.
+fn adit(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ADIT_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).envs(variables.iter().copied()).output().expect("adit runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn path(directory: &tempfile::TempDir, name: &str) -> String {
+    directory.path().join(name).to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_written_file_passes_the_check_and_is_never_overwritten() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = path(&directory, "adit.toml");
+    let output = adit(&["config", "init", "--output", &file], &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = adit(&["config", "check", &file], &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "valid\n");
+
+    std::fs::write(&file, "# mine\n").expect("written");
+    let output = adit(&["config", "init", "--output", &file], &[]);
+    assert_eq!(output.status.code(), FAILED);
+    assert!(stderr(&output).contains("exists"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(&file).expect("read"), "# mine\n");
+}
+
+#[test]
+fn without_a_file_to_write_to_the_text_goes_to_stdout() {
+    let output = adit(&["config", "init"], &[]);
+    assert!(output.status.success());
+    assert_eq!(stdout(&output), adit::config::init_text());
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_all_mistakes_at_once() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = path(&directory, "adit.toml");
+    std::fs::write(&file, "shards = 0\n[limits]\nconections_max = 5\n").expect("written");
+    let output = adit(
+        &["config", "show", "--config", &file, "--pool", "stratum+ssl://pool:443"],
+        &[("ADIT_PIN", "perhaps")],
+    );
+    assert_eq!(output.status.code(), WRONG_CONFIGURATION);
+    assert_eq!(stdout(&output), "");
+    let told = stderr(&output);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 5, "{told}");
+    for (line, part) in lines.iter().zip([
+        "line 1, column 10: shards = 0: it is out of bounds; allowed: a whole number from 1 to 1024",
+        "line 3, column 18: unknown key limits.conections_max; did you mean limits.connections_max?",
+        "environment variable ADIT_PIN: pin = \"perhaps\": it is neither; allowed: true or false",
+        "flag --pool: pools.0.url = \"stratum+ssl://pool:443\": TLS to pools (stratum+ssl) is not there yet",
+        "4 errors in the configuration",
+    ]) {
+        assert!(line.contains(part), "{part}\n{told}");
+    }
+}
+
+#[test]
+fn the_file_of_adit_config_is_read_where_no_flag_names_one() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let (one, two) = (path(&directory, "one.toml"), path(&directory, "two.toml"));
+    let pool = "[[pools]]\nurl = \"stratum+tcp://pool:1\"\n";
+    std::fs::write(&one, format!("shards = 1\n{pool}")).expect("written");
+    std::fs::write(&two, format!("shards = 2\n{pool}")).expect("written");
+    let shown = |arguments: &[&str]| stdout(&adit(arguments, &[("ADIT_CONFIG", &one)]));
+    assert!(shown(&["config", "show"]).contains("shards = 1  # "));
+    assert!(shown(&["config", "show", "--config", &two]).contains("shards = 2  # "));
+}
+
+#[test]
+fn what_is_shown_names_who_set_it_and_hides_the_password() {
+    let output = adit(
+        &[
+            "config",
+            "show",
+            "--pool",
+            "stratum+tcp://pool:1",
+            "--no-pin",
+            "--set",
+            "limits.connections_max=7",
+        ],
+        &[("ADIT_POOLS_0_PASSWORD", "hunter2"), ("ADIT_SHARDS", "3")],
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shown = stdout(&output);
+    for line in [
+        "shards = 3  # environment variable ADIT_SHARDS",
+        "pin = false  # flag --no-pin",
+        "connections_max = 7  # flag --set",
+        "password = \"***\"  # environment variable ADIT_POOLS_0_PASSWORD",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output = adit(&["config", "check", "/nonexistent/adit.toml"], &[]);
+    assert_eq!(output.status.code(), WRONG_CONFIGURATION);
+    assert!(
+        stderr(&output).contains("/nonexistent/adit.toml: cannot be read: No such file"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_the_version_is_told() {
+    for arguments in [&["frobnicate"][..], &["config", "show", "--set", "shards"], &[]] {
+        assert_eq!(adit(arguments, &[]).status.code(), WRONG_CONFIGURATION, "{arguments:?}");
+    }
+    let output = adit(&["--version"], &[]);
+    assert!(output.status.success());
+    assert_eq!(stdout(&output), format!("adit {}\n", env!("CARGO_PKG_VERSION")));
+}
