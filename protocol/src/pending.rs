@@ -218,16 +218,6 @@ impl Pending {
         None
     }
 
-    /// Brings every deadline forward to `until` at the latest.
-    pub fn hurry(&mut self, until: Moment) {
-        for slot in &mut self.slots {
-            if let Slot::Open(ticket) = slot {
-                ticket.deadline = ticket.deadline.min(until);
-            }
-        }
-        self.earliest = self.earliest.min(until);
-    }
-
     /// The oldest unanswered request of the handshake.
     #[inline]
     pub fn earliest_handshake(&self) -> Option<u32> {
@@ -373,14 +363,5 @@ mod tests {
         assert_eq!(rest, [ids[0], ids[2], ids[3]]);
         assert_eq!(pending.owed_count(), 0);
         assert_eq!(pending.open(ticket(submit(), 10)), ids[3] + 1);
-    }
-
-    #[test]
-    fn a_hurried_request_expires_earlier() {
-        let mut pending = Pending::default();
-        pending.open(ticket(submit(), 1_000));
-        pending.hurry(Moment(100));
-        assert_eq!(pending.next_deadline(), Moment(100));
-        assert!(pending.expire(Moment(100)).is_some());
     }
 }

@@ -460,6 +460,19 @@ fn stopping_waits_for_verdicts_up_to_its_limit() {
 }
 
 #[test]
+fn shares_sent_while_settling_do_not_put_off_the_end() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.call(|session, cx| session.stop(Moment(0).plus_ms(3_000), cx));
+    rig.pass_ms(2_000);
+    rig.miner(&submit("5", "a.b"));
+    rig.pass_ms(1_000);
+    assert_eq!(rig.finished(), Some(CloseReason::Stopping));
+    assert_eq!(rig.take_miner().lines().count(), 2);
+    assert_eq!(rig.shares().len(), 2);
+}
+
+#[test]
 fn each_deadline_of_the_miner_has_its_own_reason() {
     let mut rig = Rig::default();
     rig.pass_ms(15_000);

@@ -6,7 +6,7 @@ use crate::moment::Moment;
 use crate::pending::{Asked, Ticket};
 use crate::replies::{self, LocalError};
 use crate::session::shares::{Ending, close_share};
-use crate::session::{Context, Session};
+use crate::session::{Context, Session, Settling};
 
 impl Session {
     /// All deadlines that have come: answers for a silent pool, then the peers' own.
@@ -21,14 +21,22 @@ impl Session {
         if self.upstream.silence_deadline(settings) <= cx.now {
             return self.finish(CloseReason::PoolSilent, cx);
         }
-        if self.settling.is_none() && self.downstream.deadline(settings) <= cx.now {
-            let reason = match self.downstream.stage {
-                Stage::Silent | Stage::Greeted => CloseReason::FirstRequestTimeout,
-                Stage::Speaking => CloseReason::SubscribeTimeout,
-                Stage::Subscribing if self.downstream.is_authorised() => CloseReason::MinerIdle,
-                Stage::Subscribing => CloseReason::AuthorizeTimeout,
-            };
+        let (deadline, reason) = match self.settling {
+            Some(settling) => (settling.until, settling.reason),
+            None => (self.downstream.deadline(settings), self.overdue()),
+        };
+        if deadline <= cx.now {
             self.finish(reason, cx);
+        }
+    }
+
+    /// What the miner has not done by its deadline.
+    fn overdue(&self) -> CloseReason {
+        match self.downstream.stage {
+            Stage::Silent | Stage::Greeted => CloseReason::FirstRequestTimeout,
+            Stage::Speaking => CloseReason::SubscribeTimeout,
+            Stage::Subscribing if self.downstream.is_authorised() => CloseReason::MinerIdle,
+            Stage::Subscribing => CloseReason::AuthorizeTimeout,
         }
     }
 
@@ -96,7 +104,7 @@ impl Session {
             Gone::Panicked => CloseReason::Panicked,
         };
         // A miner that left first ended the session; the pool only follows.
-        let reason = self.settling.unwrap_or(reason);
+        let reason = self.settling.map_or(reason, |settling| settling.reason);
         self.finish(reason, cx);
     }
 
@@ -116,13 +124,13 @@ impl Session {
         if self.finished {
             return;
         }
-        self.settling.get_or_insert(reason);
-        self.upstream.pending.hurry(until);
+        let settling = self.settling.get_or_insert(Settling { reason, until });
+        settling.until = settling.until.min(until);
         self.end_if_settled(cx);
     }
 
     pub(super) fn end_if_settled(&mut self, cx: &mut Context<'_>) {
-        if let Some(reason) = self.settling
+        if let Some(Settling { reason, .. }) = self.settling
             && !self.finished
             && self.upstream.pending.owed_count() == 0
         {

@@ -126,6 +126,15 @@ impl Shared {
     }
 }
 
+/// The last phase of a session: no side is broken beyond use, but one will send nothing more.
+#[derive(Clone, Copy, Debug)]
+struct Settling {
+    /// Why it ends.
+    reason: CloseReason,
+    /// When it ends at the latest.
+    until: Moment,
+}
+
 /// Protocol state of one miner and its pool. A plain value: no descriptor, no pointer into its shard.
 ///
 /// Invariant: every request of the miner that is owed an answer is a ticket in `upstream.pending` or an answer in `hold`,
@@ -135,8 +144,8 @@ pub struct Session {
     downstream: Downstream,
     upstream: Upstream,
     hold: Hold,
-    /// Why it ends when the open requests have settled.
-    settling: Option<CloseReason>,
+    /// Set when it only waits for open requests to settle.
+    settling: Option<Settling>,
     finished: bool,
 }
 
@@ -188,12 +197,11 @@ impl Session {
         if self.finished {
             return Moment::NEVER;
         }
-        let mut deadline =
-            self.upstream.pending.next_deadline().min(self.upstream.silence_deadline(settings));
-        if self.settling.is_none() {
-            deadline = deadline.min(self.downstream.deadline(settings));
-        }
-        deadline
+        let miner = match self.settling {
+            Some(settling) => settling.until,
+            None => self.downstream.deadline(settings),
+        };
+        miner.min(self.upstream.pending.next_deadline()).min(self.upstream.silence_deadline(settings))
     }
 
     /// Handles all deadlines that have come.
