@@ -161,7 +161,7 @@ proptest! {
         prop_assert_eq!(out.shares, pushed.shares);
         prop_assert_eq!(out.total.outcomes(), pushed.total.outcomes());
         prop_assert_eq!(out.total.latency, pushed.total.latency);
-        prop_assert_eq!(out.total.difficulty_accepted, pushed.total.difficulty_accepted);
+        prop_assert!((out.total.difficulty_accepted - pushed.total.difficulty_accepted).abs() < 1e-6);
         prop_assert_eq!(out.block_candidates, pushed.block_candidates);
         prop_assert_eq!(out.notes + out.notes_lost, notes);
         prop_assert!(out.rows.windows(2).all(|pair| pair[0].verdict_us < pair[1].verdict_us), "order is kept");
