@@ -174,7 +174,33 @@ pub struct Message<'a> {
     pub reject_reason: Span,
 }
 
+impl Params {
+    /// Notes one more element.
+    #[inline]
+    pub(crate) fn push(&mut self, value: Span) {
+        if let Some(slot) = self.items.get_mut(self.count as usize) {
+            *slot = value;
+        }
+        self.count += 1;
+    }
+}
+
 impl<'a> Message<'a> {
+    /// A message without members.
+    #[inline]
+    pub(crate) fn of_line(line: &'a [u8]) -> Self {
+        Self {
+            line,
+            kind: Kind::Opaque,
+            id: Span::ABSENT,
+            method_name: Span::ABSENT,
+            params: Params::default(),
+            result: Span::ABSENT,
+            error: Span::ABSENT,
+            reject_reason: Span::ABSENT,
+        }
+    }
+
     /// The bytes of a span of this line.
     #[inline]
     pub fn raw(&self, span: Span) -> &'a [u8] {

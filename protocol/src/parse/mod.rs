@@ -1,38 +1,35 @@
 //! One line → one [`Message`]: validated JSON, split into spans of the bytes exactly as they came.
 //!
-//! simd-json validates the line in its receive buffer and leaves behind where each structural character stands; the
-//! spans come from there. It writes unescaped text over the line, though, and refuses numbers that no 64-bit type
-//! holds. So a line with a backslash or such a number takes a second, slower path through `serde_json`, which leaves
-//! the bytes alone. Both paths end in the same [`Fields`] and refuse the same things.
+//! Nearly all lines take the path of [`structure`]: simd-json finds the structure in the receive buffer, and one walk
+//! over it checks the grammar and notes the spans. A line with a backslash goes to [`untouched`], through `serde_json`.
+//! Both paths collect the same members, refuse the same lines, and leave the bytes as they were.
 //!
 //! What the members *mean* (is `params` long enough, is the difficulty positive) is not decided here.
 
+mod structure;
+mod untouched;
+
 use std::fmt;
 
-use serde_json::value::RawValue;
-use simd_json::{Buffers, ErrorType, Tape, fill_tape_padded};
 use thiserror::Error;
 
-use crate::limits::{JSON_DEPTH_MAX, MINER_LINE_BYTES_MAX};
-use crate::message::{Kind, Line, Message, Method, Params, Span};
+use crate::message::{Kind, Line, Message, Method, Span};
 use crate::value;
-
-/// Tape nodes kept from one line to the next; what a longer line needed beyond is given back.
-const TAPE_NODES_KEPT: usize = 32 * 1024;
+use structure::Structure;
 
 /// Why a line is no message. All of these are the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ParseError {
-    /// Not one well-formed JSON value in UTF-8.
-    #[error("not JSON")]
-    NotJson,
-    /// JSON, but no object.
+    /// It does not start as a JSON object does: plain text, another protocol, another JSON value.
     #[error("not a JSON object")]
     NotObject,
+    /// It starts like one, but is not one well-formed JSON value in UTF-8.
+    #[error("not JSON")]
+    NotJson,
     /// `id`, `method`, `params`, `result`, `error` or `reject-reason` stands there twice: two readers could disagree.
     #[error("duplicate key")]
     DuplicateKey,
-    /// Nested beyond [`JSON_DEPTH_MAX`].
+    /// Nested beyond [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX).
     #[error("nested too deep")]
     TooDeep,
     /// `method` is neither a string nor null.
@@ -51,14 +48,7 @@ pub struct ParseFailure<'a> {
 
 /// Parses lines, one at a time. Keep one per shard: its buffers are reused, so that the steady state allocates nothing.
 pub struct Parser {
-    buffers: Buffers,
-    tape: Tape<'static>,
-}
-
-impl fmt::Debug for Parser {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Parser").finish_non_exhaustive()
-    }
+    structure: Structure,
 }
 
 impl Default for Parser {
@@ -67,121 +57,77 @@ impl Default for Parser {
     }
 }
 
+impl fmt::Debug for Parser {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Parser").finish_non_exhaustive()
+    }
+}
+
 impl Parser {
     /// A parser with buffers for the usual lines.
     pub fn new() -> Self {
-        Self {
-            buffers: Buffers::with_max_depth(MINER_LINE_BYTES_MAX, JSON_DEPTH_MAX),
-            tape: Tape(Vec::new()),
-        }
+        Self { structure: Structure::new() }
     }
 
     /// Splits a line into its members. The bytes of the line are the same afterwards.
     #[inline]
     pub fn parse<'a>(&mut self, line: Line<'a>) -> Result<Message<'a>, ParseFailure<'a>> {
         let (bytes, len) = line.into_parts();
-        let checked = if memchr::memchr(b'\\', bytes.get(..len).unwrap_or_default()).is_some() {
-            Checked::Unsuitable
+        let text = bytes.get(..len).unwrap_or_default();
+        let has_backslash = memchr::memchr(b'\\', text).is_some();
+        let is_object = starts_like_an_object(text);
+        let offsets = if is_object && !has_backslash { self.structure.offsets(bytes, len) } else { &[] };
+
+        let mut message = Message::of_line(bytes.get(..len).unwrap_or_default());
+        let outcome = if !is_object {
+            Err(ParseError::NotObject)
+        } else if has_backslash {
+            untouched::collect(&mut message)
         } else {
-            self.check(bytes, len)
+            structure::collect(&mut message, offsets)
         };
-        let line: &'a [u8] = bytes.get(..len).unwrap_or_default();
-        let fields = match checked {
-            Checked::Valid => fields_by_structure(line, self.buffers.structural_indexes()),
-            Checked::Unsuitable => fields_untouched(line),
-            Checked::Refused(error) => Err(error),
-        };
-        fields.and_then(|fields| fields.into_message(line)).map_err(|error| ParseFailure { error, line })
-    }
-
-    /// Validates a line without backslashes and finds its structure.
-    #[inline]
-    fn check(&mut self, bytes: &mut [u8], len: usize) -> Checked {
-        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
-        let outcome = fill_tape_padded(bytes, len, &mut self.buffers, &mut tape);
-        let checked = match &outcome {
-            Ok(()) => Checked::Valid,
-            Err(fault) => match fault.error() {
-                ErrorType::InvalidNumber => Checked::Unsuitable,
-                ErrorType::DepthLimitExceeded => Checked::Refused(ParseError::TooDeep),
-                _ => Checked::Refused(ParseError::NotJson),
-            },
-        };
-        self.tape = tape.reset();
-        if self.tape.0.capacity() > TAPE_NODES_KEPT {
-            self.tape.0.shrink_to(TAPE_NODES_KEPT);
+        if let Err(error) = outcome.and_then(|()| settle_kind(&mut message)) {
+            return Err(ParseFailure { error, line: message.line });
         }
-        checked
+        Ok(message)
     }
 }
 
-enum Checked {
-    Valid,
-    /// simd-json cannot take this line, though it may be sound.
-    Unsuitable,
-    Refused(ParseError),
+#[inline]
+fn starts_like_an_object(line: &[u8]) -> bool {
+    line.first() == Some(&b'{') || line.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// The members of a line, collected by either path.
-#[derive(Default)]
-struct Fields {
-    id: Span,
-    method: Span,
-    params: Params,
-    result: Span,
-    error: Span,
-    reject_reason: Span,
+/// Notes the value of a member, by its unescaped key.
+#[inline]
+fn put(message: &mut Message<'_>, key: &[u8], value: Span) -> Result<(), ParseError> {
+    let slot = match key {
+        b"id" => &mut message.id,
+        b"method" => &mut message.method_name,
+        b"params" => &mut message.params.whole,
+        b"result" => &mut message.result,
+        b"error" => &mut message.error,
+        b"reject-reason" => &mut message.reject_reason,
+        _ => return Ok(()),
+    };
+    if slot.is_present() {
+        return Err(ParseError::DuplicateKey);
+    }
+    *slot = value;
+    Ok(())
 }
 
-impl Fields {
-    /// Where the value of `key` (unescaped) belongs; `None` for members that nobody asks for.
-    #[inline]
-    fn slot(&mut self, key: &[u8]) -> Option<&mut Span> {
-        match key {
-            b"id" => Some(&mut self.id),
-            b"method" => Some(&mut self.method),
-            b"params" => Some(&mut self.params.whole),
-            b"result" => Some(&mut self.result),
-            b"error" => Some(&mut self.error),
-            b"reject-reason" => Some(&mut self.reject_reason),
-            _ => None,
-        }
+/// Settles what a message is, by the members it has.
+#[inline]
+fn settle_kind(message: &mut Message<'_>) -> Result<(), ParseError> {
+    let method = message.raw(message.method_name);
+    if !method.is_empty() && !value::is_null(method) {
+        message.kind = Kind::Call(method_of(method).ok_or(ParseError::MethodNotString)?);
+    } else if message.result.is_present() || message.error.is_present() || message.reject_reason.is_present()
+    {
+        message.kind = Kind::Response;
     }
-
-    #[inline]
-    fn put(&mut self, key: &[u8], value: Span) -> Result<(), ParseError> {
-        match self.slot(key) {
-            Some(slot) if slot.is_present() => Err(ParseError::DuplicateKey),
-            Some(slot) => {
-                *slot = value;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    #[inline]
-    fn into_message(self, line: &[u8]) -> Result<Message<'_>, ParseError> {
-        let kind = if self.method.is_present() && !value::is_null(self.method.of(line)) {
-            Kind::Call(method_of(self.method.of(line)).ok_or(ParseError::MethodNotString)?)
-        } else if self.result.is_present() || self.error.is_present() || self.reject_reason.is_present() {
-            Kind::Response
-        } else {
-            Kind::Opaque
-        };
-        let Self { id, method: method_name, params, result, error, reject_reason } = self;
-        Ok(Message { line, kind, id, method_name, params, result, error, reject_reason })
-    }
-}
-
-impl Params {
-    #[inline]
-    fn push(&mut self, value: Span) {
-        if let Some(slot) = self.items.get_mut(self.count as usize) {
-            *slot = value;
-        }
-        self.count += 1;
-    }
+    Ok(())
 }
 
 /// The method behind a raw `method` value; `None` if that is no string.
@@ -196,160 +142,10 @@ fn method_of(raw: &[u8]) -> Option<Method> {
     }
 }
 
-/// The members of a valid line, by the offsets of its structural characters and value starts.
-#[inline]
-fn fields_by_structure(line: &[u8], starts: &[u32]) -> Result<Fields, ParseError> {
-    let mut walk = Walk { line, starts };
-    let mut fields = Fields::default();
-    if walk.next()?.1 != b'{' {
-        return Err(ParseError::NotObject);
-    }
-    loop {
-        let (start, byte) = walk.next()?;
-        if byte != b'"' {
-            return Ok(fields); // `}` of an empty object
-        }
-        let key = walk.scalar(start)?;
-        walk.next()?; // `:`
-        let key = key.of(line);
-        let first = walk.next()?;
-        let value = if key == b"\"params\"" && first.1 == b'[' && !fields.params.whole.is_present() {
-            walk.params(first.0, &mut fields.params)?
-        } else {
-            walk.value(first)?
-        };
-        fields.put(key.get(1..key.len().saturating_sub(1)).unwrap_or_default(), value)?;
-        if walk.next()?.1 != b',' {
-            return Ok(fields); // `}`
-        }
-    }
-}
-
-/// A walk over the structure of a valid line. Running out of structure cannot happen there; it is an error, not a panic.
-struct Walk<'a> {
-    line: &'a [u8],
-    starts: &'a [u32],
-}
-
-impl Walk<'_> {
-    /// The next structural character or value start: where, and which byte.
-    #[inline]
-    fn next(&mut self) -> Result<(u32, u8), ParseError> {
-        let (&at, rest) = self.starts.split_first().ok_or(ParseError::NotJson)?;
-        let &byte = self.line.get(at as usize).ok_or(ParseError::NotJson)?;
-        self.starts = rest;
-        Ok((at, byte))
-    }
-
-    /// The span of the string, number or word that starts at `start`: up to the next structure, without white space.
-    #[inline]
-    fn scalar(&self, start: u32) -> Result<Span, ParseError> {
-        let &(mut end) = self.starts.first().ok_or(ParseError::NotJson)?;
-        while end > start && matches!(self.line.get(end as usize - 1), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            end -= 1;
-        }
-        Ok(Span { start, end })
-    }
-
-    /// The span of any value that starts with `first`.
-    #[inline]
-    fn value(&mut self, (start, byte): (u32, u8)) -> Result<Span, ParseError> {
-        if !matches!(byte, b'[' | b'{') {
-            return self.scalar(start);
-        }
-        let mut depth = 1_u32;
-        loop {
-            let (at, byte) = self.next()?;
-            match byte {
-                b'[' | b'{' => depth += 1,
-                b']' | b'}' => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 {
-                return Ok(Span { start, end: at + 1 });
-            }
-        }
-    }
-
-    /// The span of the array that starts at `start`, its elements noted in `params`.
-    #[inline]
-    fn params(&mut self, start: u32, params: &mut Params) -> Result<Span, ParseError> {
-        params.is_array = true;
-        let mut first = self.next()?;
-        if first.1 == b']' {
-            return Ok(Span { start, end: first.0 + 1 });
-        }
-        loop {
-            let value = self.value(first)?;
-            params.push(value);
-            let (at, byte) = self.next()?;
-            if byte != b',' {
-                return Ok(Span { start, end: at + 1 }); // `]`
-            }
-            first = self.next()?;
-        }
-    }
-}
-
-/// The members of any line, without touching its bytes.
-#[cold]
-#[inline(never)]
-fn fields_untouched(line: &[u8]) -> Result<Fields, ParseError> {
-    if is_too_deep(line) {
-        return Err(ParseError::TooDeep);
-    }
-    let mut fields = Fields::default();
-    let mut outcome = Ok(());
-    let walked = value::members(line, |key, raw| {
-        outcome = outcome.and_then(|()| fields.put(key.as_bytes(), span_in(line, raw)));
-    });
-    walked.ok_or_else(|| fault_of(line))?;
-    outcome?;
-    let whole = fields.params.whole.of(line);
-    if whole.starts_with(b"[") {
-        fields.params.is_array = true;
-        value::elements(whole, |raw| fields.params.push(span_in(line, raw))).ok_or(ParseError::NotJson)?;
-    }
-    Ok(fields)
-}
-
-/// What is wrong with a line that is no well-formed object.
-fn fault_of(line: &[u8]) -> ParseError {
-    match serde_json::from_slice::<&RawValue>(line) {
-        Ok(_) => ParseError::NotObject,
-        Err(_) => ParseError::NotJson,
-    }
-}
-
-/// Where `part` lies in `line`, of which it is a part.
-fn span_in(line: &[u8], part: &[u8]) -> Span {
-    let start = (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
-    Span { start: start as u32, end: (start + part.len()) as u32 }
-}
-
-/// Whether brackets outside of strings are nested beyond the limit. `serde_json` skips values without one.
-fn is_too_deep(line: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in line {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > JSON_DEPTH_MAX {
-            return true;
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{LINE_PADDING, PARAMS_MAX};
+    use crate::limits::{JSON_DEPTH_MAX, LINE_PADDING, PARAMS_MAX};
 
     /// What a test wants to see of a message, free of the line's lifetime.
     #[derive(Debug, PartialEq)]
@@ -483,9 +279,9 @@ mod tests {
     fn both_paths_refuse_the_same_lines() {
         let too_deep = format!("{{\"a\":{}{}}}", "[".repeat(JSON_DEPTH_MAX), "]".repeat(JSON_DEPTH_MAX));
         let table = [
-            ("", ParseError::NotJson),
-            (" ", ParseError::NotJson),
-            ("Invalid JSON, disconnecting", ParseError::NotJson),
+            ("", ParseError::NotObject),
+            (" ", ParseError::NotObject),
+            ("Invalid JSON, disconnecting", ParseError::NotObject),
             ("{", ParseError::NotJson),
             (r#"{"id":1"#, ParseError::NotJson),
             (r#"{"id":1}}"#, ParseError::NotJson),
@@ -493,12 +289,28 @@ mod tests {
             (r#"{"id":1,}"#, ParseError::NotJson),
             (r#"{"id":01}"#, ParseError::NotJson),
             (r#"{"id":tru}"#, ParseError::NotJson),
+            ("{\"id\":1\u{c}}", ParseError::NotJson),
+            ("{\u{c}\"id\":1}", ParseError::NotJson),
+            ("{\"id\":\u{a0}1}", ParseError::NotJson),
+            (r#"{"id":1 2}"#, ParseError::NotJson),
+            (r#"{"id":"a" "b"}"#, ParseError::NotJson),
+            (r#"{"id":"a"b}"#, ParseError::NotJson),
+            (r#"{"id":1"b"}"#, ParseError::NotJson),
+            (r#"{"id":[1,]}"#, ParseError::NotJson),
+            (r#"{"id":[1}}"#, ParseError::NotJson),
+            (r#"{"id":{"a",1}}"#, ParseError::NotJson),
+            (r#"{"params":[1,2}}"#, ParseError::NotJson),
+            (r#"{"params":[,1]}"#, ParseError::NotJson),
+            (r#"{"id":1]"#, ParseError::NotJson),
+            (r#"{,"id":1}"#, ParseError::NotJson),
+            (r#"{"id":}"#, ParseError::NotJson),
+            (r#"{"id":1;"a":2}"#, ParseError::NotJson),
             (r#"{"id":"1}"#, ParseError::NotJson),
             (r#"{"id" 1}"#, ParseError::NotJson),
             (r"{id:1}", ParseError::NotJson),
             ("{\"id\":\"a\u{1}b\"}", ParseError::NotJson),
             ("{\"id\":1}\0", ParseError::NotJson),
-            ("\u{feff}{}", ParseError::NotJson),
+            ("\u{feff}{}", ParseError::NotObject),
             ("[]", ParseError::NotObject),
             ("7", ParseError::NotObject),
             ("null", ParseError::NotObject),
@@ -506,7 +318,7 @@ mod tests {
             (r#"[{"id":1}]"#, ParseError::NotObject),
             (r#"["\n"]"#, ParseError::NotObject),
             (r#" "\n" "#, ParseError::NotObject),
-            (r#"["\n""#, ParseError::NotJson),
+            (r#"["\n""#, ParseError::NotObject),
             (r#"{"id":1,"id":1}"#, ParseError::DuplicateKey),
             (r#"{"id":null,"id":1}"#, ParseError::DuplicateKey),
             (r#"{"method":"a","id":1,"method":"b"}"#, ParseError::DuplicateKey),
@@ -529,9 +341,7 @@ mod tests {
 
     #[test]
     fn invalid_utf8_is_refused_on_both_paths() {
-        for line in
-            [&b"{\"a\":\"\xff\"}"[..], b"{\"a\":\"\xff\\n\"}", b"{\"\xff\\n\":1}", b"\x16\x03\x01\x02"]
-        {
+        for line in [&b"{\"a\":\"\xff\"}"[..], b"{\"a\":\"\xff\\n\"}", b"{\"\xff\\n\":1}", b"{\x16\x03\xff"] {
             assert_eq!(with_message(line, |_| ()), Err(ParseError::NotJson), "{line:?}");
         }
     }
