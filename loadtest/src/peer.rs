@@ -2,6 +2,7 @@
 //!
 //! For many at once, or for behaviour as data, see [`crate::sim_miner`] and [`crate::scripted_pool`].
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::wait;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a peer hears when it listens for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A line, without its LF.
     Line(Vec<u8>),
@@ -24,6 +25,18 @@ pub enum Heard {
     Reset,
     /// Nothing whole within the time.
     Silence,
+}
+
+impl fmt::Debug for Heard {
+    /// Bytes as text: this is for the messages of failed tests.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(out, "Line({:?})", String::from_utf8_lossy(line)),
+            Self::End(rest) => write!(out, "End({:?})", String::from_utf8_lossy(rest)),
+            Self::Reset => out.write_str("Reset"),
+            Self::Silence => out.write_str("Silence"),
+        }
+    }
 }
 
 /// One end of a connection.

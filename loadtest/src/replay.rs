@@ -28,11 +28,11 @@ pub struct Departure {
 pub enum Fate {
     /// The miner gets this answer from the proxy; the pool sees nothing of it, and its recorded answer is left out.
     AnsweredHere(&'static str),
-    /// The same, and the connection ends. An empty answer is none.
+    /// The same, and the connection ends. This is all that the miner still gets, line ends included.
     ClosedHere(&'static str),
     /// The proxy drops it.
     Dropped,
-    /// The pool says nothing, so that the miner gets this from the proxy before the next line.
+    /// It arrives, but the pool says nothing to it, so that the miner gets this from the proxy at some later time.
     AnsweredForPool(&'static str),
     /// The pool's recorded answer to this line is left out: the proxy had answered already.
     LeftOut,
@@ -65,6 +65,8 @@ struct Run {
     answered_here: Vec<Option<String>>,
     /// Lines that the miner has to see next.
     due: Vec<Vec<u8>>,
+    /// Lines that the miner has to see sooner or later.
+    due_some_time: Vec<Vec<u8>>,
     miner_ended: bool,
     pool_ended: bool,
 }
@@ -84,6 +86,7 @@ impl<'a> Replay<'a> {
             open: Vec::new(),
             answered_here: Vec::new(),
             due: Vec::new(),
+            due_some_time: Vec::new(),
             miner_ended: false,
             pool_ended: false,
         };
@@ -145,6 +148,9 @@ impl<'a> Replay<'a> {
             let _ = run.miner()?.send(&bytes); // a proxy that has closed already is told by what it says
         }
         for (step, fate) in expected {
+            if run.miner_ended {
+                break; // the rest of what was written before the proxy closed
+            }
             run.miner_said(step, fate, self.pool)?;
         }
         Ok(())
@@ -179,13 +185,11 @@ impl Run {
                 return self.settle();
             }
             Some(Fate::ClosedHere(answer)) => {
-                if !answer.is_empty() {
-                    self.due.push(answer.into());
-                    self.settle()?;
-                }
+                self.due_some_time.extend(answer.split_terminator('\n').map(|line| line.as_bytes().to_vec()));
                 self.miner_ended = true;
                 self.pool_ended = true;
-                return expect_end(self.miner()?, "the miner");
+                self.miner_hears_the_end()?;
+                return self.pool.as_mut().map_or(Ok(()), pool_hears_the_end);
             }
             Some(Fate::Dropped | Fate::LeftOut) => return Ok(()),
         }
@@ -205,8 +209,7 @@ impl Run {
         }
         if let Some(Fate::AnsweredForPool(answer)) = fate {
             self.open.pop();
-            self.due.push(answer.into());
-            self.settle()?;
+            self.due_some_time.push(answer.into());
         }
         Ok(())
     }
@@ -252,12 +255,39 @@ impl Run {
     /// The miner has seen everything that is due.
     fn settle(&mut self) -> Result<(), String> {
         for due in std::mem::take(&mut self.due) {
-            let received = line_of(self.miner()?, "the miner")?;
-            if received != due {
-                return Err(differ("the miner", &due, &received));
+            loop {
+                let received = line_of(self.miner()?, "the miner")?;
+                if received == due {
+                    break;
+                }
+                if !self.is_due_some_time(&received) {
+                    return Err(differ("the miner", &due, &received));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether this was to come at a time of the proxy's choice.
+    fn is_due_some_time(&mut self, received: &[u8]) -> bool {
+        let place = self.due_some_time.iter().position(|due| due == received);
+        place.map(|place| self.due_some_time.remove(place)).is_some()
+    }
+
+    /// What was to come some time comes now, and then the miner's connection ends.
+    fn miner_hears_the_end(&mut self) -> Result<(), String> {
+        loop {
+            match self.miner()?.hear(PATIENCE) {
+                Heard::Line(line) if self.is_due_some_time(&line) => {}
+                Heard::End(rest) if rest.is_empty() => break,
+                Heard::Reset => break,
+                other => return Err(format!("an end was due at the miner, but: {other:?}")),
+            }
+        }
+        match self.due_some_time.first() {
+            Some(due) => Err(format!("the miner never saw {}", String::from_utf8_lossy(due))),
+            None => Ok(()),
+        }
     }
 
     fn miner_ends(&mut self, what: &What) -> Result<(), String> {
@@ -269,7 +299,7 @@ impl Run {
             self.miner()?.close_sending().map_err(|error| error.to_string())?;
         }
         match &mut self.pool {
-            Some(pool) if !self.pool_ended => expect_end(pool, "the pool"),
+            Some(pool) if !self.pool_ended => pool_hears_the_end(pool),
             _ => Ok(()),
         }
     }
@@ -280,17 +310,19 @@ impl Run {
         let Some(pool) = self.pool.take() else { return Ok(()) };
         drop(pool);
         self.miner_ended = true;
-        expect_end(self.miner()?, "the miner")
+        if self.miner.is_some() { self.miner_hears_the_end() } else { Ok(()) }
     }
 
     /// Ends whatever the recording left open; nothing more may have come on either side.
     fn finish(mut self) -> Result<(), String> {
-        self.settle()?;
         if !self.miner_ended {
-            self.miner()?.close_sending().map_err(|error| error.to_string())?;
+            self.miner_ends(&What::End)?;
         }
-        if let Some(pool) = &mut self.pool {
-            expect_end(pool, "the pool")?;
+        if !self.pool_ended {
+            drop(self.pool.take());
+            if self.miner.is_some() {
+                self.miner_hears_the_end()?;
+            }
         }
         Ok(())
     }
@@ -307,11 +339,11 @@ fn line_of(peer: &mut Peer, whom: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-fn expect_end(peer: &mut Peer, whom: &str) -> Result<(), String> {
-    match peer.hear(PATIENCE) {
+fn pool_hears_the_end(pool: &mut Peer) -> Result<(), String> {
+    match pool.hear(PATIENCE) {
         Heard::End(rest) if rest.is_empty() => Ok(()),
         Heard::Reset => Ok(()),
-        other => Err(format!("an end was due at {whom}, but: {other:?}")),
+        other => Err(format!("an end was due at the pool, but: {other:?}")),
     }
 }
 
