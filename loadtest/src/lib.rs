@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod cpu_miner;
 pub mod json_line;
 mod line_socket;
 pub mod peer;
+pub mod practice_pool;
 pub mod process;
 pub mod replay;
 pub mod scripted_pool;

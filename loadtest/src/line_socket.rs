@@ -91,21 +91,33 @@ impl LineSocket {
 
     /// Reads all there is.
     pub(crate) fn fill(&mut self) -> io::Result<Filled> {
-        let mut piece = [0; READ_BYTES];
         loop {
+            if let Some(filled) = self.fill_some(usize::MAX)? {
+                return Ok(filled);
+            }
+        }
+    }
+
+    /// Reads all there is, but stops once `bytes_max` were read: `None` then, and no readable event will come for the rest.
+    pub(crate) fn fill_some(&mut self, bytes_max: usize) -> io::Result<Option<Filled>> {
+        let mut piece = [0; READ_BYTES];
+        let mut bytes_read = 0;
+        while bytes_read < bytes_max {
             match self.stream.read(&mut piece) {
-                Ok(0) => return Ok(Filled::Ended),
+                Ok(0) => return Ok(Some(Filled::Ended)),
                 Ok(count) => {
+                    bytes_read += count;
                     self.incoming.extend_from_slice(&piece[..count]);
                     if self.incoming.len() - self.consumed > LINE_BYTES_MAX && !self.has_line() {
                         return Err(io::Error::other("a line without end"));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Filled::Open),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Filled::Open)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(None)
     }
 
     /// Copies the next whole line, without its LF, into `line`; false if there is none.
@@ -139,6 +151,11 @@ impl LineSocket {
     pub(crate) fn queue_line(&mut self, line: &str) {
         self.queue(line.as_bytes());
         self.queue(b"\n");
+    }
+
+    /// Bytes queued and not yet taken by the kernel.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.outgoing.len() - self.sent
     }
 
     /// Writes what is queued, or one chunk of it.

@@ -55,22 +55,31 @@ pub struct Solution {
 impl Solution {
     /// Reads a submit. `extranonce2_size` is the pool's; sizes beyond [`EXTRANONCE2_SIZE_MAX`] fit no submit.
     pub fn decode(submit: &Message<'_>, extranonce2_size: usize) -> Result<Self, Malformed> {
-        let text = |n| value::plain_str(submit.param(n)).map(str::as_bytes);
-        let number = |n| text(n).and_then(hex::decode_u32);
-        let mut extranonce2 = [0; EXTRANONCE2_SIZE_MAX];
-        text(2)
-            .zip(extranonce2.get_mut(..extranonce2_size))
-            .and_then(|(text, out)| hex::decode(text, out))
-            .ok_or(Malformed::Extranonce2)?;
+        // What is no string is no hex either.
+        let text = |n| value::plain_str(submit.param(n)).unwrap_or("?").as_bytes();
+        let version_bits = (!submit.param(5).is_empty()).then(|| text(5));
+        Self::from_hex(text(2), extranonce2_size, text(3), text(4), version_bits)
+    }
+
+    /// The same from the params without their quotes.
+    pub fn from_hex(
+        extranonce2: &[u8],
+        extranonce2_size: usize,
+        ntime: &[u8],
+        nonce: &[u8],
+        version_bits: Option<&[u8]>,
+    ) -> Result<Self, Malformed> {
+        let mut bytes = [0; EXTRANONCE2_SIZE_MAX];
+        let decoded = bytes.get_mut(..extranonce2_size).and_then(|out| hex::decode(extranonce2, out));
+        decoded.ok_or(Malformed::Extranonce2)?;
         Ok(Self {
-            extranonce2,
+            extranonce2: bytes,
             extranonce2_size,
-            ntime: number(3).ok_or(Malformed::Ntime)?,
-            nonce: number(4).ok_or(Malformed::Nonce)?,
-            version_bits: if submit.param(5).is_empty() {
-                0
-            } else {
-                number(5).ok_or(Malformed::VersionBits)?
+            ntime: hex::decode_u32(ntime).ok_or(Malformed::Ntime)?,
+            nonce: hex::decode_u32(nonce).ok_or(Malformed::Nonce)?,
+            version_bits: match version_bits {
+                Some(bits) => hex::decode_u32(bits).ok_or(Malformed::VersionBits)?,
+                None => 0,
             },
         })
     }
