@@ -186,9 +186,10 @@ mod tests {
     use super::*;
     use crate::hash::sha256d;
     use crate::job::{JobStore, is_clean};
-    use crate::limits::LINE_PADDING;
+    use crate::limits::{BRANCHES_COUNT_MAX, LINE_PADDING};
     use crate::message::Line;
     use crate::parse::Parser;
+    use proptest::prelude::*;
 
     fn coinbase() -> Coinbase {
         let wtxids = [1, 2, 3, 4].map(|n| sha256d(format!("fact sheet tx {n}").as_bytes()));
@@ -255,20 +256,27 @@ mod tests {
         assert_eq!(Coinbase { outputs: vec![tiny; 253], ..coinbase() }.halves(), Err(TemplateError::Outputs));
     }
 
+    /// Whether the notify of `work`, parsed, kept and looked up, is `work` again.
+    fn reads_back(work: &Work, clean: bool) -> bool {
+        let line = work.notify_line("6f3a", clean);
+        let mut bytes = line.clone().into_bytes();
+        bytes.resize(line.len() + LINE_PADDING, 0);
+        let mut parser = Parser::new();
+        let notify = parser.parse(Line::new(&mut bytes, line.len()).unwrap()).unwrap();
+        let mut store = JobStore::default();
+        let job = store.keep(&notify).unwrap().unwrap();
+        store.content(&job) == Some(work.content())
+            && notify.param(0) == b"\"6f3a\""
+            && is_clean(&notify) == clean
+    }
+
     #[test]
     fn a_notify_reads_back_as_the_work_it_tells() {
         let txids: Vec<_> = (0..5u8).map(|n| sha256d(&[n])).collect();
         for (txids, clean) in [(&txids[..], true), (&[], false)] {
             let work = Work::new(sha256d(b"tip"), &coinbase(), txids, 0x2000_0000, 0x1703_4219, 0x6625_2f80)
                 .unwrap();
-            let line = work.notify_line("6f3a", clean);
-            let mut bytes = line.clone().into_bytes();
-            bytes.resize(line.len() + LINE_PADDING, 0);
-            let notify = Parser::new().parse(Line::new(&mut bytes, line.len()).unwrap()).unwrap();
-            let mut store = JobStore::default();
-            let job = store.keep(&notify).unwrap().unwrap();
-            assert_eq!(store.content(&job).unwrap(), work.content());
-            assert_eq!((notify.param(0), is_clean(&notify)), (&b"\"6f3a\""[..], clean));
+            assert!(reads_back(&work, clean));
         }
     }
 
@@ -280,5 +288,19 @@ mod tests {
         let work = Work::new(previous, &coinbase(), &[], 0x2000_0000, 0x1703_4219, 1).unwrap();
         let told = "\"1901125004612a1701c3a621d930d31d36b607df1fccc2160002d01c00000000\"";
         assert!(work.notify_line("1", true).contains(told));
+    }
+
+    proptest! {
+        #[test]
+        fn any_work_survives_its_way_over_the_wire(
+            previous: [u8; 32], coinbase1: Vec<u8>, coinbase2: Vec<u8>,
+            branches in prop::collection::vec(any::<[u8; 32]>(), 0..=BRANCHES_COUNT_MAX),
+            numbers: [u32; 3], clean: bool,
+        ) {
+            let [version, nbits, ntime] = numbers;
+            let previous = Hash256(previous);
+            let work = Work { previous, coinbase1, coinbase2, branches, version, nbits, ntime };
+            prop_assert!(reads_back(&work, clean));
+        }
     }
 }
