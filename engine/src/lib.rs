@@ -4,11 +4,20 @@
 
 #![deny(unsafe_code)] // but for `ring`
 
+mod admission;
+mod affinity;
 pub mod cli;
+mod clock;
 pub mod config;
+pub mod counters;
+mod latency;
+mod listen;
 pub mod logging;
+mod resolver;
 pub mod ring;
 pub mod settings;
+mod shard;
 pub mod signals;
 pub mod startup;
+pub mod supervisor;
 pub mod workers;

@@ -1,0 +1,123 @@
+//! The end of a pair and of the shard: last bytes out, both peers told, sockets closed when nothing is in flight.
+
+use std::net::Shutdown;
+
+use adit_protocol::event::{CloseReason, Side};
+use adit_protocol::moment::Moment;
+use socket2::SockRef;
+
+use super::pair::{Key, Phase};
+use super::plane::Plane;
+
+/// How long last bytes may take, and how long a peer may take to close after we did.
+const FLUSH_MS: u64 = 1_000;
+
+impl Plane {
+    /// The session is over. What it left is still sent; what comes in is thrown away.
+    pub(super) fn finish(&mut self, key: Key, reason: CloseReason) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.phase != Phase::Open {
+            return;
+        }
+        log::debug!("session ended: {}", crate::counters::close_reason_label(reason));
+        self.counters.closed(reason);
+        pair.phase = Phase::Flushing(self.now.plus_ms(FLUSH_MS));
+        pair.dialling = None;
+        if pair.pool.connecting {
+            // Nobody is left who could want this pool.
+            pair.pool.broken = true;
+            self.ring.cancel_connect(key.token(Side::Pool));
+        }
+        for side in [Side::Miner, Side::Pool] {
+            pair.end_mut(side).paused = false;
+        }
+        // The peers' own ends are worth waiting for: closing a socket with unread bytes would reset it, and our last
+        // bytes with it.
+        self.arm_receive(key, Side::Miner);
+        self.arm_receive(key, Side::Pool);
+        self.set_timer(key);
+        self.ending.push(key);
+    }
+
+    /// Something changed about a pair that may be on its way out.
+    pub(super) fn ending_moved(&mut self, key: Key) {
+        if self.pairs.get_mut(key).is_some_and(|pair| pair.phase != Phase::Open) {
+            self.ending.push(key);
+        }
+    }
+
+    /// Brings pairs on their way out as far as they can get. All sends planned earlier are settled.
+    pub(super) fn advance_endings(&mut self) {
+        let mut ending = std::mem::take(&mut self.ending);
+        for key in ending.drain(..) {
+            self.advance_ending(key);
+        }
+        // Nothing above finishes a session, so none was added.
+        self.ending = ending;
+    }
+
+    /// Stops: no new connections, and sessions settle up to `until`. At once when it is the second time.
+    pub(super) fn stop(&mut self, until: Moment) {
+        if self.stop_at.is_some() {
+            return self.stop_now();
+        }
+        self.stop_at = Some(until.plus_ms(2 * FLUSH_MS));
+        for key in self.pairs.keys() {
+            self.stop_session(key, until);
+        }
+        self.stop_accepting();
+    }
+
+    /// Stops at once: sessions end, and nothing is waited for.
+    pub(super) fn stop_now(&mut self) {
+        self.stop_at = Some(Moment::NEVER);
+        self.stop_accepting();
+        for key in self.pairs.keys() {
+            self.stop_session(key, self.now);
+            self.time_out_session(key);
+            self.shut(key);
+            self.ending.push(key);
+        }
+    }
+
+    fn advance_ending(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if let Phase::Flushing(until) = pair.phase {
+            for side in [Side::Miner, Side::Pool] {
+                let end = pair.end_mut(side);
+                if !end.finished
+                    && end.output.waiting() == 0
+                    && let Some(socket) = end.connected()
+                {
+                    // It fails only where the peer is gone; then the receive says so too.
+                    let _ = SockRef::from(&socket).shutdown(Shutdown::Write);
+                    end.finished = true;
+                }
+            }
+            if (pair.miner.is_over() && pair.pool.is_over()) || self.now >= until {
+                self.shut(key);
+            }
+        }
+        if self.pairs.get_mut(key).is_some_and(|pair| pair.phase == Phase::Closing && pair.is_quiet()) {
+            self.wheel.clear(key.index);
+            self.pairs.remove(key);
+        }
+    }
+
+    /// Ends whatever is in flight on both sockets; the last completion closes them.
+    fn shut(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        pair.phase = Phase::Closing;
+        for side in [Side::Miner, Side::Pool] {
+            let end = pair.end_mut(side);
+            end.output.discard();
+            if let Some(socket) = &end.socket {
+                // It fails only on a socket that never stood or is gone already.
+                let _ = SockRef::from(socket).shutdown(Shutdown::Both);
+            }
+        }
+        if pair.pool.connecting {
+            self.ring.cancel_connect(key.token(Side::Pool));
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Sessions and sockets: calling a session, taking its bytes and events, and keeping peers that do not read in bounds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Outcome, Side};
+use adit_protocol::moment::Moment;
+use adit_protocol::session::{Context, Session};
+use socket2::SockRef;
+
+use super::output::Added;
+use super::pair::{Key, Phase, other};
+use super::plane::Plane;
+use crate::counters::Counter;
+use crate::ring::buffers::Buffer;
+use crate::ring::completion::Errno;
+
+/// Bytes waiting for a peer at which its partner is not read any more; less where the bound is small.
+const PAUSE_BYTES: usize = 64 * 1024;
+/// A peer that does not take what waits for it within this time does not read.
+const STALLED_MS: u64 = 60_000;
+
+/// One call of a session.
+enum Call<'a> {
+    Receive(Side, &'a Buffer),
+    Connected,
+    Gone(Side, Gone),
+    Timeout,
+    Stop(Moment),
+}
+
+impl Plane {
+    /// Bytes of one side, for the session.
+    pub(super) fn receive(&mut self, key: Key, side: Side, buffer: &Buffer) {
+        self.call(key, &Call::Receive(side, buffer));
+    }
+
+    /// The connection to the pool stands.
+    pub(super) fn connected(&mut self, key: Key) {
+        self.call(key, &Call::Connected);
+    }
+
+    /// Adit stops: the session ends by `until`.
+    pub(super) fn stop_session(&mut self, key: Key, until: Moment) {
+        self.call(key, &Call::Stop(until));
+    }
+
+    /// The session's own deadlines have come.
+    pub(super) fn time_out_session(&mut self, key: Key) {
+        self.call(key, &Call::Timeout);
+    }
+
+    /// Tells sessions what was found out while others were being called.
+    pub(super) fn tell_lost(&mut self) {
+        let mut told_count = 0;
+        while let Some(&(key, side, why)) = self.lost.get(told_count) {
+            told_count += 1;
+            self.call(key, &Call::Gone(side, why));
+        }
+        self.lost.clear();
+    }
+
+    /// One side's connection is of no use any more.
+    pub(super) fn lose(&mut self, key: Key, side: Side, why: Gone) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let end = pair.end_mut(side);
+        if !end.broken {
+            end.broken = true;
+            end.output.discard();
+            if let Some(socket) = &end.socket {
+                // What is in flight ends with it. It fails only where the peer did this already.
+                let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Both);
+            }
+            self.lost.push((key, side, why));
+        }
+        self.ending_moved(key);
+    }
+
+    /// The wheel rang for a pair.
+    pub(super) fn on_deadline(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        pair.rings_at = Moment::NEVER;
+        match pair.phase {
+            Phase::Open => {
+                for side in [Side::Miner, Side::Pool] {
+                    if pair.end(side).output.stalled_at <= self.now {
+                        self.lose(key, side, Gone::NotReading);
+                        break;
+                    }
+                }
+                self.give_up_attempt(key);
+                let settings = &self.shared.settings;
+                if self.pairs.get_mut(key).is_some_and(|pair| pair.session.deadline(settings) <= self.now) {
+                    self.time_out_session(key);
+                }
+            }
+            Phase::Flushing(_) => self.ending.push(key),
+            Phase::Closing => {}
+        }
+        self.set_timer(key);
+    }
+
+    /// Moves the pair's timer if it has to ring earlier. A later deadline is found when it rings.
+    pub(super) fn set_timer(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let deadline = pair.deadline(&self.shared.settings);
+        if deadline < pair.rings_at {
+            pair.rings_at = deadline;
+            self.wheel.set(key.index, deadline);
+        }
+    }
+
+    /// Receives from one side, unless that is not wanted (any more) or done already.
+    pub(super) fn arm_receive(&mut self, key: Key, side: Side) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let closing = pair.phase == Phase::Closing;
+        let end = pair.end_mut(side);
+        if closing || end.receiving || end.paused || end.ended || end.connecting || end.broken {
+            return;
+        }
+        if let Some(socket) = end.connected() {
+            self.ring.receive(socket, key.token(side));
+            end.receiving = true;
+        }
+    }
+
+    /// Starts an owned send of what waits for one side, if none is under way, and keeps to the bounds.
+    pub(super) fn send_waiting(&mut self, key: Key, side: Side) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let end = pair.end_mut(side);
+        if end.connected().is_some()
+            && let Some(bytes) = end.output.next_send(self.now.plus_ms(STALLED_MS))
+            && let Some(socket) = end.connected()
+        {
+            self.ring.send_owned(socket, bytes, key.token(side));
+        }
+        self.keep_bounds(key, side);
+        self.set_timer(key);
+    }
+
+    /// An owned send ended.
+    pub(super) fn on_sent(&mut self, key: Key, side: Side, result: Result<(), Errno>) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        pair.end_mut(side).output.sent();
+        match result {
+            Ok(()) => self.send_waiting(key, side),
+            Err(error) => {
+                log::debug!("send: {error}");
+                self.lose(key, side, Gone::Broken);
+            }
+        }
+        self.ending_moved(key);
+    }
+
+    /// Calls the session, then takes its bytes, its events, and its deadline. A panic in it ends this session only.
+    fn call(&mut self, key: Key, call: &Call<'_>) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.phase != Phase::Open {
+            return;
+        }
+        let (bytes, arena) = match call {
+            Call::Receive(_, buffer) => self.ring.lend(buffer),
+            _ => (&mut [][..], self.ring.arena()),
+        };
+        let (miner_start, pool_start) = (arena.to_miner.len(), arena.to_pool.len());
+        let mut context = Context {
+            now: self.now,
+            to_miner: &mut arena.to_miner,
+            to_pool: &mut arena.to_pool,
+            shared: &mut self.shared,
+        };
+        let session = &mut pair.session;
+        let outcome = catch_unwind(AssertUnwindSafe(|| enter_session(session, bytes, call, &mut context)));
+        if outcome.is_err() {
+            arena.to_miner.truncate(miner_start);
+            arena.to_pool.truncate(pool_start);
+            return self.contain(key);
+        }
+        self.collect(key, Side::Miner, miner_start);
+        self.collect(key, Side::Pool, pool_start);
+        self.take_events(key);
+        self.set_timer(key);
+    }
+
+    /// A session panicked. It is told to end, and ended by force if it cannot.
+    fn contain(&mut self, key: Key) {
+        self.counters.count(Counter::Panics);
+        self.shared.events.clear();
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        // It was told already, and panicked again.
+        if pair.pool.broken && pair.miner.broken {
+            return self.finish(key, CloseReason::Panicked);
+        }
+        for side in [Side::Miner, Side::Pool] {
+            let end = pair.end_mut(side);
+            end.broken = true;
+            end.output.discard();
+        }
+        self.call(key, &Call::Gone(Side::Pool, Gone::Panicked));
+        if self.pairs.get_mut(key).is_some_and(|pair| pair.phase == Phase::Open) {
+            self.finish(key, CloseReason::Panicked);
+        }
+    }
+
+    /// Takes what the session appended for one side.
+    fn collect(&mut self, key: Key, side: Side, start: usize) {
+        let arena = self.ring.arena().toward(side);
+        let added = arena.len().saturating_sub(start);
+        if added == 0 {
+            return;
+        }
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let end = pair.end_mut(side);
+        if end.broken {
+            return arena.truncate(start);
+        }
+        self.counters.add(
+            match side {
+                Side::Miner => Counter::BytesToMiners,
+                Side::Pool => Counter::BytesToPools,
+            },
+            added,
+        );
+        let connected = end.connected().is_some();
+        match end.output.add(arena, start, self.turn, connected) {
+            Added::Range => self.touched.push((key, side)),
+            Added::Joined => {}
+            Added::Behind => {
+                self.behind.push((key, side));
+                self.keep_bounds(key, side);
+            }
+            Added::Waiting => self.keep_bounds(key, side),
+        }
+    }
+
+    /// Pauses or resumes the partner of a peer that does not read, and gives the peer up at the bound.
+    fn keep_bounds(&mut self, key: Key, side: Side) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let waiting = pair.end(side).output.waiting();
+        let pause_bytes = PAUSE_BYTES.min(self.output_bytes_max / 2);
+        let partner = pair.end_mut(other(side));
+        if waiting > self.output_bytes_max {
+            self.lose(key, side, Gone::NotReading);
+        } else if waiting > pause_bytes && !partner.paused {
+            partner.paused = true;
+            self.counters.count(Counter::Pauses);
+            if partner.receiving {
+                self.ring.cancel_receive(key.token(other(side)));
+            }
+        } else if waiting <= pause_bytes / 2 && partner.paused {
+            partner.paused = false;
+            self.arm_receive(key, other(side));
+        }
+    }
+
+    fn take_events(&mut self, key: Key) {
+        if self.shared.events.is_empty() {
+            return;
+        }
+        let mut events = std::mem::take(&mut self.shared.events);
+        for event in events.drain(..) {
+            match event {
+                Event::Share(share) => self.account(&share),
+                Event::Job { .. } => self.counters.count(Counter::Jobs),
+                Event::Odd(oddity) => self.counters.odd(oddity),
+                Event::Dial => self.dial(key),
+                Event::Finish(reason) => self.finish(key, reason),
+                Event::Subscribed => self.counters.count(Counter::Subscribed),
+                Event::Authorised(_) => self.counters.count(Counter::Authorised),
+                Event::AuthorizeRefused(_) => self.counters.count(Counter::AuthorizeRefused),
+            }
+        }
+        self.shared.events = events;
+    }
+
+    /// The one place where a share that ended is entered into the books.
+    fn account(&mut self, share: &ClosedShare) {
+        self.counters.share(share.outcome);
+        if share.block_candidate {
+            self.counters.count(Counter::BlockCandidates);
+        }
+        if matches!(share.outcome, Outcome::Accepted | Outcome::Rejected) {
+            self.latency.record(self.now.since_us(share.submitted), self.now);
+        }
+    }
+}
+
+fn enter_session(session: &mut Session, bytes: &mut [u8], call: &Call<'_>, context: &mut Context<'_>) {
+    #[cfg(test)]
+    super::tests::panic_on_purpose(bytes);
+    match *call {
+        Call::Receive(side, buffer) => session.receive(side, bytes, buffer.len(), context),
+        Call::Connected => session.connected(context),
+        Call::Gone(side, why) => session.gone(side, why, context),
+        Call::Timeout => session.timeout(context),
+        Call::Stop(until) => session.stop(until, context),
+    }
+}

@@ -1,0 +1,164 @@
+//! A shard: one thread that owns some of the connections and everything they need, and shares none of it.
+//!
+//! ```text
+//!            ┌──────────────── turn (plane) ────────────────┐
+//!  ring ───▶ │ accept · dial · exchange (session) · ending  │ ───▶ one send per direction
+//!            └────────▲───────────────▲─────────────────────┘
+//!                  mailbox          wheel
+//! ```
+//!
+//! The thread is a glommio executor; the plane is its one task that never awaits a socket. It runs its own ring, lets
+//! glommio have its turn now and then, and parks when nothing happens ([`run`]).
+
+mod accept;
+mod dial;
+mod ending;
+mod exchange;
+pub mod mailbox;
+mod output;
+mod pair;
+mod plane;
+pub mod wheel;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_protocol::moment::Moment;
+use adit_protocol::session::{SessionSettings, Shared};
+
+use crate::admission::Admission;
+use crate::clock::{self, Clock};
+use crate::counters::CounterWriter;
+use crate::latency::Recorder;
+use crate::resolver::PoolAddresses;
+use crate::ring::eventfd::EventFd;
+use crate::settings::Settings;
+use crate::workers::Registry;
+use mailbox::Mailbox;
+use plane::Plane;
+
+/// How long the plane waits in its own ring before it parks, and how long it runs before glommio has its turn.
+/// Longer costs glommio's tasks latency, shorter costs a lightly loaded shard CPU: 1 ms cost half again as much.
+const WAIT: Duration = Duration::from_millis(5);
+const RUN_US: u64 = 5_000;
+
+/// A message to a shard.
+#[derive(Clone, Copy, Debug)]
+pub enum Mail {
+    /// Take no new connections, let sessions settle up to then, close.
+    Stop {
+        /// When open requests are given up.
+        until: Moment,
+    },
+    /// Close everything at once.
+    StopNow,
+}
+
+/// What a shard is made from. Everything in it may cross to the shard's thread; the ring is made there.
+pub struct Seed {
+    /// The settings of the process.
+    pub settings: Arc<Settings>,
+    /// Names across shards.
+    pub workers: Arc<Registry>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// This shard's own listeners.
+    pub listeners: Vec<TcpListener>,
+    /// Watched by the ring.
+    pub ring_eventfd: Arc<EventFd>,
+    /// Slept on while parked.
+    pub park_eventfd: Arc<EventFd>,
+    /// Messages to this shard; made from the two above.
+    pub mailbox: Arc<Mailbox<Mail>>,
+    /// This shard's counters.
+    pub counters: CounterWriter,
+    /// This shard's latencies.
+    pub latency: Recorder,
+    /// Who may connect.
+    pub admission: Admission,
+    /// Where the pool is.
+    pub addresses: PoolAddresses,
+}
+
+/// Runs a shard on the present glommio executor until it was told to stop. `ready` is called once, with the news
+/// whether it serves.
+pub async fn run(seed: Seed, ready: impl FnOnce(io::Result<()>)) -> io::Result<()> {
+    let park = seed.park_eventfd.clone();
+    let made = Plane::new(seed).and_then(|plane| {
+        plane.ring.register_eventfd(&park)?;
+        Ok((plane, park.sleeper()?))
+    });
+    let (mut plane, sleeper) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            ready(Err(error));
+            return Ok(());
+        }
+    };
+    ready(Ok(()));
+    while !plane.is_done() {
+        plane.ring.mute_eventfd(true);
+        let started = plane.clock.now();
+        let mut idle = false;
+        while !idle && !plane.is_done() && plane.now.since_us(started) < RUN_US {
+            idle = !plane.turn(Some(WAIT))?;
+        }
+        if !idle {
+            // Leaves no task runnable, so that the executor looks after its own ring.
+            park.signal();
+            sleeper.sleep().await?;
+        } else if plane.may_park()? {
+            sleeper.sleep().await?;
+            plane.mailbox.back();
+        }
+    }
+    sleeper.close().await;
+    Ok(())
+}
+
+impl Plane {
+    /// Prepares to park: from here on the registered eventfd tells of completions. False if there is something to do.
+    fn may_park(&mut self) -> io::Result<bool> {
+        if let Some(due) = clock::until(self.clock.now(), self.next_moment()) {
+            self.ring.ring_after(due);
+        }
+        self.ring.mute_eventfd(false);
+        let worked = self.turn(None)? || self.is_done() || self.ring.has_work() || self.is_busy();
+        let stays = worked || self.mailbox.going_to_park();
+        if stays {
+            self.mailbox.back();
+        }
+        Ok(!stays)
+    }
+}
+
+/// What the sessions of one shard share.
+fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
+    let timeouts = &settings.timeouts;
+    let defaults = SessionSettings::default();
+    let session = SessionSettings {
+        first_request_ms: timeouts.first_request_ms,
+        subscribe_ms: timeouts.subscribe_ms,
+        authorize_ms: timeouts.authorize_ms,
+        miner_idle_ms: timeouts.miner_idle_ms,
+        pool_silence_ms: timeouts.pool_silence_ms,
+        handshake_reply_ms: timeouts.handshake_reply_ms,
+        extranonce_reply_ms: defaults.extranonce_reply_ms.min(timeouts.handshake_reply_ms),
+        submit_reply_ms: timeouts.submit_reply_ms,
+        settle_ms: timeouts.drain_ms,
+        share_check: settings.share_check,
+        password: settings.pool.password.as_ref().map(|password| json_text(password.expose())),
+    };
+    Shared::new(session, workers.door())
+}
+
+/// Text as it stands between the quotes of a JSON string.
+fn json_text(text: &str) -> Box<str> {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests;

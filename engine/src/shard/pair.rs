@@ -1,0 +1,218 @@
+//! One miner and its pool connection as the shard sees them: two sockets, their outputs, the session; and the table of all.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use adit_protocol::event::Side;
+use adit_protocol::moment::Moment;
+use adit_protocol::session::{Session, SessionSettings};
+
+use super::output::Output;
+use crate::admission::Place;
+use crate::ring::completion::Token;
+
+/// A pair's place in the table, and which of its users it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) index: u32,
+    generation: u32,
+}
+
+impl Key {
+    pub(super) fn token(self, side: Side) -> Token {
+        Token { index: self.index, generation: self.generation, side }
+    }
+
+    pub(super) fn of(token: Token) -> Self {
+        Self { index: token.index, generation: token.generation }
+    }
+}
+
+/// How far a pair has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The session decides.
+    Open,
+    /// The session is over: what waits is sent, then both peers are told, up to this moment.
+    Flushing(Moment),
+    /// Both sockets are shut down; they are closed when nothing is in flight.
+    Closing,
+}
+
+/// One socket of a pair.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a socket, in any combination")]
+pub(super) struct End {
+    pub(super) socket: Option<OwnedFd>,
+    pub(super) output: Output,
+    /// A connect is in flight.
+    pub(super) connecting: bool,
+    /// A receive is in flight.
+    pub(super) receiving: bool,
+    /// No receive is wanted, since the other side does not read.
+    pub(super) paused: bool,
+    /// The peer closed its sending half.
+    pub(super) ended: bool,
+    /// The connection is of no use any more.
+    pub(super) broken: bool,
+    /// We closed our sending half.
+    pub(super) finished: bool,
+}
+
+impl End {
+    /// The socket, when bytes can be sent to it.
+    pub(super) fn connected(&self) -> Option<BorrowedFd<'_>> {
+        if self.connecting || self.broken { None } else { self.socket.as_ref().map(AsFd::as_fd) }
+    }
+
+    /// Whether the kernel holds nothing of this socket.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.connecting && !self.receiving && !self.output.is_in_flight()
+    }
+
+    /// Whether neither side has anything more to say, or nobody would hear it.
+    pub(super) fn is_over(&self) -> bool {
+        self.socket.is_none() || self.broken || (self.finished && self.ended)
+    }
+}
+
+/// A connection to the pool that does not stand yet.
+#[derive(Debug)]
+pub(super) struct Dialling {
+    pub(super) addresses: Arc<[SocketAddr]>,
+    /// Index of the address to try after the present one.
+    pub(super) next: usize,
+    /// When the present attempt has taken too long.
+    pub(super) attempt_until: Moment,
+    /// When all of it has taken too long.
+    pub(super) until: Moment,
+    /// The present attempt is being cancelled.
+    pub(super) timed_out: bool,
+}
+
+/// A miner, its session, and its pool.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) session: Session,
+    pub(super) miner: End,
+    pub(super) pool: End,
+    pub(super) phase: Phase,
+    pub(super) dialling: Option<Box<Dialling>>,
+    /// When the wheel rings for this pair; at or before [`Pair::deadline`].
+    pub(super) rings_at: Moment,
+    _place: Place,
+}
+
+/// Resident memory of an idle pair is promised to stay below 4 KiB, what the session allocates included.
+const _: () = assert!(size_of::<Pair>() <= 1536);
+
+impl Pair {
+    pub(super) fn new(miner: OwnedFd, place: Place, session: Session) -> Self {
+        Self {
+            session,
+            miner: End { socket: Some(miner), ..End::default() },
+            pool: End::default(),
+            phase: Phase::Open,
+            dialling: None,
+            rings_at: Moment::NEVER,
+            _place: place,
+        }
+    }
+
+    pub(super) fn end(&self, side: Side) -> &End {
+        match side {
+            Side::Miner => &self.miner,
+            Side::Pool => &self.pool,
+        }
+    }
+
+    pub(super) fn end_mut(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Miner => &mut self.miner,
+            Side::Pool => &mut self.pool,
+        }
+    }
+
+    /// When this pair wants to be looked at next.
+    pub(super) fn deadline(&self, settings: &SessionSettings) -> Moment {
+        match self.phase {
+            Phase::Open => {
+                let dial = self.dialling.as_ref().map_or(Moment::NEVER, |dialling| dialling.attempt_until);
+                let stalled = self.miner.output.stalled_at.min(self.pool.output.stalled_at);
+                self.session.deadline(settings).min(dial).min(stalled)
+            }
+            Phase::Flushing(until) => until,
+            Phase::Closing => Moment::NEVER,
+        }
+    }
+
+    /// Whether the kernel holds nothing of this pair.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.miner.is_quiet() && self.pool.is_quiet()
+    }
+}
+
+/// The other side.
+pub(super) fn other(side: Side) -> Side {
+    match side {
+        Side::Miner => Side::Pool,
+        Side::Pool => Side::Miner,
+    }
+}
+
+/// All pairs of a shard. A pair stays where it is in memory; a key of a pair that is gone finds nothing.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    pair: Option<Box<Pair>>,
+}
+
+impl Pairs {
+    pub(super) fn insert(&mut self, pair: Pair) -> Key {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.pair = Some(Box::new(pair));
+        Key { index, generation: slot.generation }
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Pair> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation { slot.pair.as_deref_mut() } else { None }
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Pair>> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let pair = slot.pair.take()?;
+        slot.generation = slot.generation.wrapping_add(1) & Token::GENERATION_MAX;
+        self.free.push(key.index);
+        Some(pair)
+    }
+
+    /// The key of whoever has this slot now.
+    pub(super) fn key_at(&self, index: u32) -> Option<Key> {
+        let slot = self.slots.get(index as usize)?;
+        slot.pair.as_ref().map(|_| Key { index, generation: slot.generation })
+    }
+
+    pub(super) fn keys(&self) -> Vec<Key> {
+        (0..self.slots.len() as u32).filter_map(|index| self.key_at(index)).collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}

@@ -1,0 +1,292 @@
+//! The data plane of a shard: one turn after the other, into the kernel and back.
+//!
+//! A turn: enter the ring (it sends what the last turn left, waits, and reports) → put back what did not go out →
+//! completions, mail and timers, each of which calls sessions → one send planned per touched direction.
+//! This file is the order of things; what is done with a pair stands in its sister files.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_protocol::event::{Gone, Side};
+use adit_protocol::moment::Moment;
+use adit_protocol::session::Shared;
+
+use super::accept::Listening;
+use super::mailbox::Mailbox;
+use super::pair::{Key, Pairs};
+use super::wheel::Wheel;
+use super::{Mail, Seed};
+use crate::admission::Admission;
+use crate::clock::{self, Clock};
+use crate::counters::{Counter, CounterWriter};
+use crate::latency::Recorder;
+use crate::resolver::PoolAddresses;
+use crate::ring::completion::{Completion, Errno, FailedSend, Received};
+use crate::ring::{Ring, RingSize};
+
+/// Everything a shard's data plane owns.
+pub(super) struct Plane {
+    pub(super) ring: Ring,
+    pub(super) clock: Clock,
+    /// The present, as of this turn.
+    pub(super) now: Moment,
+    pub(super) turn: u64,
+    pub(super) pairs: Pairs,
+    pub(super) wheel: Wheel,
+    pub(super) shared: Shared,
+    pub(super) listeners: Vec<Listening>,
+    pub(super) mailbox: Arc<Mailbox<Mail>>,
+    pub(super) counters: CounterWriter,
+    pub(super) latency: Recorder,
+    pub(super) admission: Admission,
+    pub(super) addresses: PoolAddresses,
+    pub(super) connect_ms: u64,
+    pub(super) output_bytes_max: usize,
+    /// Directions that have a range in this turn's arena.
+    pub(super) touched: Vec<(Key, Side)>,
+    /// Directions with bytes that wait behind this turn's range.
+    pub(super) behind: Vec<(Key, Side)>,
+    /// Pairs whose session is over, to be looked at when this turn's sends are settled.
+    pub(super) ending: Vec<Key>,
+    /// Receives that found no buffer or stopped by themselves.
+    pub(super) starved: Vec<(Key, Side)>,
+    /// What sessions are still to be told.
+    pub(super) lost: Vec<(Key, Side, Gone)>,
+    /// When Adit stops: the moment at which everything is closed, come what may.
+    pub(super) stop_at: Option<Moment>,
+    completions: Vec<Completion>,
+    rung: Vec<u32>,
+}
+
+impl Plane {
+    /// Makes the ring and arms the listeners. Call it on the shard's own thread.
+    pub(super) fn new(seed: Seed) -> io::Result<Self> {
+        let Seed { settings, workers, clock, listeners, ring_eventfd, mailbox, counters, latency, .. } = seed;
+        let now = clock.now();
+        let mut plane = Self {
+            ring: Ring::new(RingSize::default(), ring_eventfd)?,
+            clock,
+            now,
+            turn: 0,
+            pairs: Pairs::default(),
+            wheel: Wheel::new(now),
+            shared: super::new_shared(&settings, &workers),
+            listeners: (0..)
+                .zip(listeners)
+                .map(|(index, listener)| Listening::new(index, listener))
+                .collect(),
+            mailbox,
+            counters,
+            latency,
+            admission: seed.admission,
+            addresses: seed.addresses,
+            connect_ms: settings.timeouts.connect_ms,
+            output_bytes_max: settings.limits.output_bytes_max,
+            touched: Vec::new(),
+            behind: Vec::new(),
+            ending: Vec::new(),
+            starved: Vec::new(),
+            lost: Vec::new(),
+            stop_at: None,
+            completions: Vec::new(),
+            rung: Vec::new(),
+        };
+        plane.arm_listeners();
+        Ok(plane)
+    }
+
+    /// One turn. Waits up to `wait` (`None` does not) for something to do. Whether there was anything.
+    pub(super) fn turn(&mut self, wait: Option<Duration>) -> io::Result<bool> {
+        let wait = wait.and_then(|wait| self.wait_at_most(wait));
+        let entered = self.ring.enter(wait);
+        self.mailbox.back();
+        entered?;
+        self.now = self.clock.now();
+        self.turn += 1;
+
+        let had_endings = !self.ending.is_empty();
+        self.settle_sends();
+        self.advance_endings();
+        let completions_count = self.handle_completions();
+        self.arm_starved();
+        let had_mail = self.read_mail();
+        let had_timers = self.ring_timers();
+        self.tell_lost();
+        self.plan_sends();
+        Ok(completions_count > 0 || had_endings || had_mail || had_timers)
+    }
+
+    /// When something is to be done even if nothing comes in.
+    pub(super) fn next_moment(&self) -> Moment {
+        let retry = self.listeners.iter().map(|listening| listening.retry_at).min().unwrap_or(Moment::NEVER);
+        self.wheel.next().min(retry).min(self.latency.due()).min(self.stop_at.unwrap_or(Moment::NEVER))
+    }
+
+    /// Whether Adit stops and nothing is left to do.
+    pub(super) fn is_done(&self) -> bool {
+        self.stop_at.is_some() && self.listeners.is_empty() && self.pairs.count() == 0
+    }
+
+    /// Whether the next turn has something to do whatever comes in.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.ending.is_empty() || !self.behind.is_empty() || !self.starved.is_empty()
+    }
+
+    /// How long to wait in the ring; `None` if there is something to do already.
+    fn wait_at_most(&self, wait: Duration) -> Option<Duration> {
+        if self.mailbox.going_to_wait() || self.is_busy() {
+            return None;
+        }
+        let due = clock::until(self.clock.now(), self.next_moment());
+        Some(due.map_or(wait, |due| due.min(wait)))
+    }
+
+    fn handle_completions(&mut self) -> usize {
+        let scratch = std::mem::take(&mut self.completions);
+        let mut completions = self.ring.take_completions(scratch);
+        let count = completions.len();
+        for completion in completions.drain(..) {
+            match completion {
+                Completion::Received { token, received, armed } => {
+                    self.on_received(Key::of(token), token.side, &received, armed);
+                }
+                Completion::Sent { token, bytes, result } => {
+                    drop(bytes);
+                    self.on_sent(Key::of(token), token.side, result);
+                }
+                Completion::Accepted { token, socket, armed } => self.on_accepted(token.index, socket, armed),
+                Completion::Connected { token, result } => self.on_connected(Key::of(token), result),
+                // The flag says whether there is mail, and the wheel whether a timer rings.
+                Completion::Woken | Completion::TimerRang => {}
+            }
+        }
+        self.completions = completions;
+        count
+    }
+
+    fn on_received(&mut self, key: Key, side: Side, received: &Received, armed: bool) {
+        if let Received::Bytes(buffer) = received {
+            self.counters.add(
+                match side {
+                    Side::Miner => Counter::BytesFromMiners,
+                    Side::Pool => Counter::BytesFromPools,
+                },
+                buffer.len(),
+            );
+            self.receive(key, side, buffer);
+            self.ring.give_back(buffer);
+        }
+        if !armed {
+            self.on_receive_ended(key, side, received);
+        }
+    }
+
+    /// A receive that was armed is not any more.
+    fn on_receive_ended(&mut self, key: Key, side: Side, received: &Received) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let end = pair.end_mut(side);
+        end.receiving = false;
+        let gone = match received {
+            Received::Bytes(_) | Received::Failed(Errno::CANCELLED) => None,
+            Received::Failed(Errno::NO_BUFFERS) => {
+                self.counters.count(Counter::BuffersShort);
+                None
+            }
+            Received::EndOfStream => {
+                end.ended = true;
+                Some(Gone::Closed)
+            }
+            Received::Failed(error) => {
+                log::debug!("receive: {error}");
+                Some(Gone::Broken)
+            }
+        };
+        match gone {
+            None => self.starved.push((key, side)),
+            Some(Gone::Closed) => self.lost.push((key, side, Gone::Closed)),
+            Some(why) => self.lose(key, side, why),
+        }
+        self.ending_moved(key);
+    }
+
+    /// Sends of the last turn that did not go out whole, and bytes that stood behind one.
+    fn settle_sends(&mut self) {
+        for FailedSend { token, unsent, broken } in self.ring.take_failed_sends() {
+            let key = Key::of(token);
+            let Some(pair) = self.pairs.get_mut(key) else { continue };
+            if let Some(error) = broken {
+                log::debug!("send: {error}");
+                self.lose(key, token.side, Gone::Broken);
+                continue;
+            }
+            self.counters.count(Counter::SendsShort);
+            pair.end_mut(token.side).output.put_back(unsent);
+            self.send_waiting(key, token.side);
+        }
+        let mut behind = std::mem::take(&mut self.behind);
+        for (key, side) in behind.drain(..) {
+            self.send_waiting(key, side);
+        }
+        self.behind = behind;
+    }
+
+    /// Arms receives again that stopped for want of a buffer, no more of them than there are buffers.
+    fn arm_starved(&mut self) {
+        let count = self.starved.len().min(self.ring.free_buffers());
+        let mut starved = std::mem::take(&mut self.starved);
+        for (key, side) in starved.drain(..count) {
+            self.arm_receive(key, side);
+        }
+        self.starved = starved;
+    }
+
+    fn read_mail(&mut self) -> bool {
+        if !self.mailbox.has_mail() {
+            return false;
+        }
+        let mailbox = self.mailbox.clone();
+        while let Some(mail) = mailbox.take() {
+            match mail {
+                Mail::Stop { until } => self.stop(until),
+                Mail::StopNow => self.stop_now(),
+            }
+        }
+        true
+    }
+
+    fn ring_timers(&mut self) -> bool {
+        if self.next_moment() > self.now {
+            return false;
+        }
+        let mut rung = std::mem::take(&mut self.rung);
+        self.wheel.ring(self.now, &mut rung);
+        for index in rung.drain(..) {
+            if let Some(key) = self.pairs.key_at(index) {
+                self.on_deadline(key);
+            }
+        }
+        self.rung = rung;
+        self.arm_listeners();
+        if self.latency.due() <= self.now {
+            self.latency.publish(self.now);
+        }
+        if self.stop_at.is_some_and(|at| at <= self.now) {
+            self.stop_now();
+        }
+        true
+    }
+
+    /// One send per direction that got bytes this turn.
+    fn plan_sends(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for (key, side) in touched.drain(..) {
+            let Some(pair) = self.pairs.get_mut(key) else { continue };
+            let end = pair.end(side);
+            if let (Some(range), Some(socket)) = (end.output.range(self.turn), end.connected()) {
+                self.ring.plan_send(socket, range, key.token(side));
+            }
+        }
+        self.touched = touched;
+    }
+}

@@ -1,0 +1,320 @@
+//! Starts the shards, watches over them, and stops them. Used by `adit run`, and in-process by `adit demo`.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use hdrhistogram::Histogram;
+use thiserror::Error;
+
+use crate::admission::Admission;
+use crate::affinity;
+use crate::clock::Clock;
+use crate::counters::{self, Counter, Counters, Snapshot};
+use crate::latency::{self, Latency, Recorder};
+use crate::listen::{self, ListenError};
+use crate::resolver::{PoolAddresses, Resolver};
+use crate::ring::eventfd::EventFd;
+use crate::settings::Settings;
+use crate::shard::mailbox::Mailbox;
+use crate::shard::{self, Mail, Seed};
+use crate::workers::Registry;
+
+/// Memory that a glommio executor sets aside for file I/O, which it does not do here.
+const EXECUTOR_IO_BYTES: usize = 64 * 1024;
+/// Operations of glommio's own ring: the park eventfd and little else.
+const EXECUTOR_RING_DEPTH: usize = 64;
+/// Shards that can be started; far beyond any machine's cores.
+const SHARDS_COUNT_MAX: usize = 1024;
+/// How long to wait for the pool's name before the first miner may come.
+const FIRST_LOOK_UP: Duration = Duration::from_secs(3);
+/// How often the spread of connections is logged while it changes.
+const SPREAD_LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Why Adit did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The ring of a shard; [`crate::startup`] would have found what is generally in its way.
+    #[error("shard {0} has no io_uring: {1}")]
+    Ring(usize, #[source] io::Error),
+    /// The executor of a shard.
+    #[error("shard {0} did not start: {1}")]
+    Executor(usize, String),
+    /// Anything else that the system refused.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Starts what [`Settings`] describe.
+pub struct Supervisor;
+
+/// A running Adit. Dropping it stops it at once, without waiting for it; [`Running::stop`] and [`Running::join`] do better.
+#[derive(Debug)]
+pub struct Running {
+    shards: Vec<Shard>,
+    listen_addresses: Vec<SocketAddr>,
+    clock: Clock,
+    admission: Admission,
+    _resolver: Resolver,
+    /// Its end stops the thread that logs the spread.
+    _watch: Sender<()>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    mailbox: Arc<Mailbox<Mail>>,
+    counters: Counters,
+    latency: Latency,
+    thread: Option<ExecutorJoinHandle<io::Result<()>>>,
+}
+
+impl Supervisor {
+    /// Binds the listeners, starts the shards, and returns when all of them serve.
+    pub fn start(settings: Settings) -> Result<Running, StartError> {
+        let cores = affinity::cores();
+        let shards_count = settings.shards.map_or(cores.len(), usize::from).clamp(1, SHARDS_COUNT_MAX);
+        let (listen_addresses, listeners) = bind(&settings.listeners, shards_count)?;
+
+        let pool = &settings.pool;
+        let refresh = Duration::from_millis(settings.timeouts.resolve_refresh_ms);
+        let resolver = Resolver::start(&pool.host, pool.port, refresh)?;
+        if !resolver.addresses().wait(FIRST_LOOK_UP) {
+            log::warn!("pool {}: no address yet; miners are turned away until there is one", pool.host);
+        }
+
+        let common = Common {
+            workers: Registry::new(pool.name_rule.clone()),
+            clock: Clock::start(),
+            admission: Admission::new(&settings.limits),
+            addresses: resolver.addresses().clone(),
+            settings: Arc::new(settings),
+        };
+        let (watch, stopped) = channel::bounded(0);
+        let mut running = Running {
+            shards: Vec::new(),
+            listen_addresses,
+            clock: common.clock,
+            admission: common.admission.clone(),
+            _resolver: resolver,
+            _watch: watch,
+        };
+        for (number, listeners) in listeners.into_iter().enumerate() {
+            // More shards than cores share them.
+            let core = cores.get(number % cores.len()).copied().filter(|_| common.settings.pin);
+            running.shards.push(Shard::start(number, core, listeners, &common)?);
+        }
+        watch_spread(running.shards.iter().map(|shard| shard.counters.clone()).collect(), stopped)?;
+        log::info!("{shards_count} shards listen on {:?}", running.listen_addresses);
+        Ok(running)
+    }
+}
+
+/// What all shards get a copy of.
+struct Common {
+    settings: Arc<Settings>,
+    workers: Arc<Registry>,
+    clock: Clock,
+    admission: Admission,
+    addresses: PoolAddresses,
+}
+
+impl Shard {
+    /// Starts one shard and waits until it serves or has said why not.
+    fn start(
+        number: usize,
+        core: Option<usize>,
+        listeners: Vec<TcpListener>,
+        common: &Common,
+    ) -> Result<Self, StartError> {
+        let (ring_eventfd, park_eventfd) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
+        let mailbox = Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone()));
+        let (writer, counters) = counters::counters();
+        let (recorder, latency) = Recorder::new();
+        let seed = Seed {
+            settings: common.settings.clone(),
+            workers: common.workers.clone(),
+            clock: common.clock,
+            listeners,
+            ring_eventfd,
+            park_eventfd,
+            mailbox: mailbox.clone(),
+            counters: writer,
+            latency: recorder,
+            admission: common.admission.clone(),
+            addresses: common.addresses.clone(),
+        };
+        let thread = Some(spawn(number, core, seed)?);
+        Ok(Self { mailbox, counters, latency, thread })
+    }
+}
+
+impl Running {
+    /// Where miners are awaited, ports chosen by the kernel filled in.
+    pub fn listen_addrs(&self) -> &[SocketAddr] {
+        &self.listen_addresses
+    }
+
+    /// The counters, summed over shards.
+    pub fn counters(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        self.counters_by_shard().iter().for_each(|shard| sum.merge(shard));
+        sum
+    }
+
+    /// The counters of each shard.
+    pub fn counters_by_shard(&self) -> Vec<Snapshot> {
+        self.shards.iter().map(|shard| shard.counters.snapshot()).collect()
+    }
+
+    /// Submit to verdict in µs, over all shards; up to a quarter of a second old.
+    pub fn latency(&self) -> Histogram<u64> {
+        let mut sum = latency::histogram();
+        self.shards.iter().for_each(|shard| shard.latency.add_to(&mut sum));
+        sum
+    }
+
+    /// Miners' connections that hold a descriptor, those on their way out included.
+    pub fn connections_open(&self) -> usize {
+        self.admission.open()
+    }
+
+    /// Stops: no new connections, open requests settle for `deadline`, then everything closes. A second call closes
+    /// everything at once.
+    pub fn stop(&self, deadline: Duration) {
+        let until = self.clock.now() + deadline.as_micros() as u64;
+        self.tell(Mail::Stop { until });
+    }
+
+    /// Closes everything at once.
+    pub fn stop_now(&self) {
+        self.tell(Mail::StopNow);
+    }
+
+    /// Waits until all shards have ended, which they do after [`Running::stop`]. An error is that of a shard that could
+    /// not go on.
+    pub fn join(mut self) -> io::Result<()> {
+        self.wait()
+    }
+
+    /// Whether a shard has ended. One that was not told to could not go on, and wants a restart.
+    pub fn has_ended(&self) -> bool {
+        // The shard's own copy goes with it.
+        self.shards.iter().any(|shard| Arc::strong_count(&shard.mailbox) == 1)
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for thread in self.shards.iter_mut().filter_map(|shard| shard.thread.take()) {
+            let ended = thread.join().unwrap_or_else(|error| Err(io::Error::other(error.to_string())));
+            outcome = outcome.and(ended);
+        }
+        let counters: Vec<_> = self.shards.iter().map(|shard| shard.counters.clone()).collect();
+        log_spread(&counters, &mut Vec::new());
+        outcome
+    }
+
+    fn tell(&self, mail: Mail) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            if shard.mailbox.send(mail).is_err() {
+                log::error!("shard {number} does not read its mail");
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tell(Mail::StopNow);
+    }
+}
+
+/// The listeners of each shard, and the addresses they have.
+fn bind(
+    addresses: &[SocketAddr],
+    shards_count: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), StartError> {
+    let mut bound = Vec::new();
+    let mut by_shard: Vec<Vec<_>> = (0..shards_count).map(|_| Vec::new()).collect();
+    for &address in addresses {
+        let listeners = listen::listen(address, shards_count)?;
+        bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
+        for (shard, listener) in by_shard.iter_mut().zip(listeners) {
+            shard.push(listener);
+        }
+    }
+    Ok((bound, by_shard))
+}
+
+/// Makes the shard's thread and waits for its news.
+fn spawn(
+    number: usize,
+    core: Option<usize>,
+    seed: Seed,
+) -> Result<ExecutorJoinHandle<io::Result<()>>, StartError> {
+    let placement = core.map_or(Placement::Unbound, Placement::Fixed);
+    let (ready, is_ready) = channel::bounded(1);
+    let thread = LocalExecutorBuilder::new(placement)
+        .name(&format!("adit-shard-{number}"))
+        .io_memory(EXECUTOR_IO_BYTES)
+        .ring_depth(EXECUTOR_RING_DEPTH)
+        .spawn(move || {
+            let ready = move |served| {
+                // The receiver waits below until this is sent or dropped.
+                let _ = ready.send(served);
+            };
+            async move {
+                let ended = shard::run(seed, ready).await;
+                if let Err(error) = &ended {
+                    log::error!("shard {number} cannot go on: {error}");
+                }
+                ended
+            }
+        })
+        .map_err(|error| StartError::Executor(number, error.to_string()))?;
+    match is_ready.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(StartError::Ring(number, error)),
+        // It ended before it could say anything: spawn succeeds even when the executor then fails to start.
+        Err(_) => Err(StartError::Executor(
+            number,
+            match thread.join() {
+                Ok(_) => "it ended at once".into(),
+                Err(error) => error.to_string(),
+            },
+        )),
+    }
+}
+
+/// Logs how connections spread, every so often until the other end of `stopped` is dropped.
+fn watch_spread(counters: Vec<Counters>, stopped: Receiver<()>) -> io::Result<()> {
+    let watch = move || {
+        let mut last = Vec::new();
+        while stopped.recv_timeout(SPREAD_LOG_EVERY) == Err(RecvTimeoutError::Timeout) {
+            log_spread(&counters, &mut last);
+        }
+    };
+    std::thread::Builder::new().name("adit-watch".into()).spawn(watch).map(drop)
+}
+
+/// Logs accepted and open connections per shard, if they changed.
+fn log_spread(counters: &[Counters], last: &mut Vec<(u64, u64)>) {
+    let spread: Vec<_> = counters
+        .iter()
+        .map(|shard| {
+            let snapshot = shard.snapshot();
+            (snapshot.get(Counter::Accepted), snapshot.open())
+        })
+        .collect();
+    if spread != *last && spread.iter().any(|&(accepted, _)| accepted > 0) {
+        let accepted: Vec<_> = spread.iter().map(|&(accepted, _)| accepted).collect();
+        let open: Vec<_> = spread.iter().map(|&(_, open)| open).collect();
+        log::info!("connections by shard: {accepted:?} accepted, {open:?} open");
+    }
+    *last = spread;
+}

@@ -1,0 +1,125 @@
+//! Peers that do not read: bounded, their partner paused, nobody else affected.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use adit::counters::Counter;
+use adit_protocol::event::CloseReason;
+
+use crate::support::*;
+
+/// More than all socket buffers between pool and miner hold.
+const FLOOD_JOBS: usize = 100_000;
+
+/// A pool that logs miners in, and floods those whose name says so. Counts the jobs it could send.
+fn flooding_pool(sent: Arc<AtomicUsize>) -> std::net::SocketAddr {
+    pool(move |mut peer| {
+        let mut flood = false;
+        while let Some(line) = peer.line()? {
+            flood |= line.contains("flood");
+            peer.answer(&line)?;
+            if flood && line.contains("authorize") {
+                // Nobody interrupts it while it is blocked.
+                peer.stream.set_write_timeout(None)?;
+                for n in 0..FLOOD_JOBS {
+                    peer.stream.write_all((job(n) + "\n").as_bytes())?;
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn flooded_miner(adit: &adit::supervisor::Running) -> Peer {
+    let mut miner = Peer::connect(address(adit));
+    miner.send(r#"{"id":1,"method":"mining.subscribe","params":["flood/1.0"]}"#).unwrap();
+    miner.send(r#"{"id":2,"method":"mining.authorize","params":["account.rig","x"]}"#).unwrap();
+    miner
+}
+
+#[test]
+fn a_pool_is_paused_while_its_miner_does_not_read_and_nothing_is_lost() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let adit = adit(flooding_pool(sent.clone()), |settings| settings.limits.output_bytes_max = 4 << 20);
+    let mut miner = flooded_miner(&adit);
+    wait_until("the pool is paused", || adit.counters().get(Counter::Pauses) > 0);
+    let mut last = (0, Instant::now());
+    wait_until("the pool is stuck", || {
+        let now = sent.load(Ordering::Relaxed);
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        last.1.elapsed() > Duration::from_millis(200)
+    });
+    assert!(last.0 < FLOOD_JOBS, "the pool was never stopped");
+    for _ in 0..2 {
+        miner.line().unwrap().unwrap();
+    }
+    for n in 0..FLOOD_JOBS {
+        assert_eq!(miner.line().unwrap().as_deref(), Some(&*job(n)));
+    }
+    assert_eq!(adit.counters().closed_total(), 0);
+    stop(adit);
+}
+
+#[test]
+fn a_miner_that_does_not_read_is_closed_at_the_bound() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let adit = adit(flooding_pool(sent), |settings| settings.limits.output_bytes_max = 8 * 1024);
+    let miner = flooded_miner(&adit);
+    wait_until("it is closed", || adit.counters().closed(CloseReason::MinerNotReading) == 1);
+    wait_until("it is gone", || adit.connections_open() == 0);
+    drop(miner);
+    stop(adit);
+}
+
+#[test]
+fn a_hundred_stalled_miners_do_not_stop_the_others() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let adit = adit(flooding_pool(sent), |_| {});
+    let stalled: Vec<_> = (0..100).map(|_| flooded_miner(&adit)).collect();
+    wait_until("pools are paused", || adit.counters().get(Counter::Pauses) >= 50);
+    let mut miner = Peer::miner(&adit);
+    let mut slowest = Duration::ZERO;
+    for id in 0..200 {
+        let start = Instant::now();
+        miner.submit(id).unwrap();
+        assert!(miner.line().unwrap().unwrap().contains("true"));
+        slowest = slowest.max(start.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    drop(stalled);
+    stop(adit);
+}
+
+#[test]
+fn a_pool_that_does_not_read_pauses_its_miner() {
+    let adit = adit(
+        pool(|mut peer| {
+            for _ in 0..2 {
+                let line = peer.line()?.unwrap();
+                peer.answer(&line)?;
+            }
+            // Reads nothing until the test is over.
+            std::thread::sleep(LIMIT);
+            Ok(())
+        }),
+        |settings| settings.limits.output_bytes_max = 4 << 20,
+    );
+    let mut miner = Peer::miner(&adit);
+    miner.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let big = format!(r#"{{"id":null,"method":"client.unknown","params":["{}"]}}"#, "p".repeat(10_000));
+    let mut sent = 0;
+    while miner.send(&big).is_ok() {
+        sent += big.len();
+        assert!(sent < 512 << 20, "the miner was never stopped");
+    }
+    assert!(adit.counters().get(Counter::Pauses) > 0);
+    assert_eq!(adit.counters().closed_total(), 0);
+    drop(miner);
+    adit.stop_now();
+    adit.join().unwrap();
+}

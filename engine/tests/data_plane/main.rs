@@ -1,0 +1,7 @@
+//! The data plane as peers see it: real sockets, a whole Adit in this process.
+
+mod back_pressure;
+mod dialling;
+mod ends;
+mod serving;
+mod support;
