@@ -89,7 +89,7 @@ impl Supervisor {
         }
 
         let common = Common {
-            workers: Registry::new(pool.name_rule.clone()),
+            workers: Registry::new(pool.name_rule.clone(), Arc::default()),
             clock: Clock::start(),
             admission: Admission::new(&settings.limits),
             addresses: resolver.addresses().clone(),

@@ -7,7 +7,7 @@ use crate::limits::{NAMES_COUNT_MAX, USER_AGENT_BYTES_MAX};
 use crate::moment::Moment;
 use crate::session::SessionSettings;
 use crate::value;
-use crate::workers::Assigned;
+use crate::workers::NO_WORKER;
 
 /// How far a miner has come, as far as it depends on the miner alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ pub struct Name {
     pub raw: Box<[u8]>,
     /// The JSON string that goes to the pool, quotes included.
     pub upstream_json: Box<[u8]>,
-    /// The engine's key of the worker.
+    /// The engine's key of the worker, once the pool accepted the name.
     pub worker: u32,
     /// How it stands.
     pub standing: Standing,
@@ -120,15 +120,15 @@ impl Downstream {
     }
 
     /// Adds a name and returns its index.
-    pub fn add_name(&mut self, raw: &[u8], assigned: &Assigned) -> u8 {
-        let mut upstream_json = Vec::with_capacity(assigned.upstream.len() + 2);
+    pub fn add_name(&mut self, raw: &[u8], upstream: &[u8]) -> u8 {
+        let mut upstream_json = Vec::with_capacity(upstream.len() + 2);
         upstream_json.push(b'"');
-        upstream_json.extend_from_slice(&assigned.upstream);
+        upstream_json.extend_from_slice(upstream);
         upstream_json.push(b'"');
         let name = Some(Name {
             raw: raw.into(),
             upstream_json: upstream_json.into(),
-            worker: assigned.worker,
+            worker: NO_WORKER,
             standing: Standing::Asked,
             asked_count: 0,
         });
@@ -183,19 +183,15 @@ pub fn clean_user_agent(text: &str) -> Box<str> {
 mod tests {
     use super::*;
 
-    fn assigned(upstream: &str) -> Assigned {
-        Assigned { upstream: upstream.as_bytes().into(), worker: 1 }
-    }
-
     #[test]
     fn a_name_is_found_however_it_is_escaped() {
         let mut downstream = Downstream::new(Moment(0));
-        let index = downstream.add_name(b"a/b.rig", &assigned("ACC.rig"));
+        let index = downstream.add_name(b"a/b.rig", b"ACC.rig");
         assert_eq!(downstream.find(b"\"a/b.rig\""), Some(index));
         assert_eq!(downstream.find(br#""a\/b\u002erig""#), Some(index));
         assert_eq!(downstream.find(b"\"a/b.rig2\""), None);
         assert_eq!(downstream.find(b"\""), None);
-        let escaped = downstream.add_name(br"x\u0041", &assigned("ACC.xA"));
+        let escaped = downstream.add_name(br"x\u0041", b"ACC.xA");
         assert_eq!(downstream.find(br#""x\u0041""#), Some(escaped));
     }
 
@@ -204,11 +200,11 @@ mod tests {
         let mut downstream = Downstream::new(Moment(0));
         for n in 0..NAMES_COUNT_MAX {
             assert!(downstream.has_room_for_name());
-            downstream.add_name(format!("n{n}").as_bytes(), &assigned("x"));
+            downstream.add_name(format!("n{n}").as_bytes(), b"x");
         }
         assert!(!downstream.has_room_for_name());
         assert!(downstream.remove_name(3).is_some());
-        assert_eq!(downstream.add_name(b"again", &assigned("x")), 3);
+        assert_eq!(downstream.add_name(b"again", b"x"), 3);
     }
 
     #[test]

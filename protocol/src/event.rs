@@ -103,7 +103,7 @@ pub struct ReasonKey(pub u16);
 /// A closed ticket: the end of one `mining.submit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClosedShare {
-    /// The engine's key of the worker; `u32::MAX` when no name matched.
+    /// The engine's key of the worker; [`NO_WORKER`](crate::workers::NO_WORKER) if no pool accepted the name (yet).
     pub worker: u32,
     /// The job it was for, as the miner named it.
     pub job: JobKey,
@@ -168,7 +168,7 @@ pub enum Event {
     /// The pool accepted a name; the engine's key of the worker.
     Authorised(u32),
     /// The pool refused a name.
-    AuthorizeRefused(u32),
+    AuthorizeRefused,
     /// A job passed through; whether it was clean.
     Job {
         /// `clean_jobs`

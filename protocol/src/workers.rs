@@ -2,23 +2,17 @@
 
 use crate::names::NameError;
 
-/// A miner's name as it is known upstream and to the engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assigned {
-    /// What the pool hears, without quotes; JSON needs no escapes in it that are not there.
-    pub upstream: Box<[u8]>,
-    /// The engine's key of the worker, for rows and counters.
-    pub worker: u32,
-}
+/// Stands for a worker that has no key (yet): no name matched, no pool accepted it, or there are too many workers.
+pub const NO_WORKER: u32 = 0;
 
 /// Names across all sessions. Called when a miner authorises and when its session ends, never per message.
 pub trait Workers {
-    /// The upstream name and key for `raw`, the bytes between the quotes of the miner's name. Each success wants one
-    /// [`Workers::release`] with the same bytes.
-    fn assign(&mut self, raw: &[u8]) -> Result<Assigned, NameError>;
+    /// The upstream name for `raw`, the bytes between the quotes of the miner's name. It stands between quotes again when
+    /// it is sent: what JSON wants escaped is escaped in it. Each success wants one [`Workers::release`] with the same bytes.
+    fn assign(&mut self, raw: &[u8]) -> Result<Box<[u8]>, NameError>;
 
-    /// A pool accepted the name.
-    fn proven(&mut self, raw: &[u8]);
+    /// A pool accepted the name: the worker's key from now on, for rows and counters. [`NO_WORKER`] when there are too many.
+    fn proven(&mut self, raw: &[u8]) -> u32;
 
     /// One session less uses the name.
     fn release(&mut self, raw: &[u8]);

@@ -266,7 +266,7 @@ impl Plane {
                 Event::Finish(reason) => self.finish(key, reason),
                 Event::Subscribed => self.counters.count(Counter::Subscribed),
                 Event::Authorised(_) => self.counters.count(Counter::Authorised),
-                Event::AuthorizeRefused(_) => self.counters.count(Counter::AuthorizeRefused),
+                Event::AuthorizeRefused => self.counters.count(Counter::AuthorizeRefused),
             }
         }
         self.shared.events = events;

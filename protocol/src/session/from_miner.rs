@@ -198,12 +198,12 @@ impl Session {
             return None;
         }
         let raw = json.get(1..json.len().saturating_sub(1)).unwrap_or_default();
-        let Ok(assigned) = cx.shared.workers.assign(raw) else {
+        let Ok(upstream) = cx.shared.workers.assign(raw) else {
             cx.odd(Oddity::RefusedNames);
             refuse_always(message, replies::BAD_NAME, cx);
             return None;
         };
-        Some(self.downstream.add_name(raw, &assigned))
+        Some(self.downstream.add_name(raw, &upstream))
     }
 
     fn foreign_coin(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {

@@ -208,14 +208,13 @@ impl Session {
 
     pub(super) fn authorize_answered(&mut self, index: u8, accepted: bool, cx: &mut Context<'_>) {
         let Some(name) = self.downstream.name_mut(index) else { return };
-        let worker = name.worker;
         name.asked_count = name.asked_count.saturating_sub(1);
         if accepted {
             name.standing = Standing::Authorised;
-            cx.shared.workers.proven(&name.raw);
-            cx.tell(Event::Authorised(worker));
+            name.worker = cx.shared.workers.proven(&name.raw);
+            cx.shared.events.push(Event::Authorised(name.worker));
         } else if name.asked_count == 0 && name.standing == Standing::Asked {
-            cx.tell(Event::AuthorizeRefused(worker));
+            cx.tell(Event::AuthorizeRefused);
             self.forget_name(index, cx);
         }
     }

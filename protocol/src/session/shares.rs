@@ -15,9 +15,7 @@ use crate::session::from_miner::{id_change, refuse_always};
 use crate::session::{Context, Session};
 use crate::share::{LocalVerdict, ShareCheck, Solution};
 use crate::verdict::RejectClass;
-
-/// Stands for "no worker of ours" in a refused share.
-pub const NO_WORKER: u32 = u32::MAX;
+use crate::workers::NO_WORKER;
 
 impl Session {
     /// Checks a submit and sends it up, or refuses it here. Nothing is allocated in the steady state.

@@ -7,20 +7,19 @@ use adit_protocol::limits::LINE_PADDING;
 use adit_protocol::moment::Moment;
 use adit_protocol::names::{NameError, NameRule, NameTable, Template};
 use adit_protocol::session::{Context, Session, SessionSettings, Shared};
-use adit_protocol::workers::{Assigned, Workers};
+use adit_protocol::workers::Workers;
 
-/// Names by the real table; the key is a hash of the upstream name.
+/// Names by the real table; the key is a hash of the miner's name.
 pub struct TestWorkers(pub NameTable);
 
 impl Workers for TestWorkers {
-    fn assign(&mut self, raw: &[u8]) -> Result<Assigned, NameError> {
-        let upstream: Box<[u8]> = self.0.assign(raw)?.into();
-        let worker =
-            upstream.iter().fold(7, |sum: u32, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        Ok(Assigned { upstream, worker })
+    fn assign(&mut self, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
+        self.0.assign(raw).map(Into::into)
     }
 
-    fn proven(&mut self, _raw: &[u8]) {}
+    fn proven(&mut self, raw: &[u8]) -> u32 {
+        raw.iter().fold(7, |sum: u32, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+    }
 
     fn release(&mut self, raw: &[u8]) {
         self.0.release(raw);
