@@ -16,6 +16,9 @@ pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
     if let Some(text) = plain_str(raw) {
         return Some(Cow::Borrowed(text));
     }
+    if !raw.starts_with(b"\"") {
+        return None; // serde_json would say so too, at the price of an allocation
+    }
     serde_json::from_slice::<String>(raw).ok().map(Cow::Owned)
 }
 
