@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use adit_protocol::event::{CloseReason, Oddity, Outcome};
+use adit_protocol::verdict::RejectClass;
 
 macro_rules! counters {
     ($($variant:ident $name:literal $help:literal)*) => {
@@ -101,6 +102,17 @@ labels! { Outcome, OUTCOMES, outcome_label, "All outcomes, each at the index of 
     Unanswered "unanswered"
 }
 
+labels! { RejectClass, REJECT_CLASSES, reject_class_label, "All classes, each at the index of its own number.":
+    Stale "stale"
+    Duplicate "duplicate"
+    LowDifficulty "low_difficulty"
+    Unauthorized "unauthorized"
+    NotSubscribed "not_subscribed"
+    Time "time"
+    Version "version"
+    Other "other"
+}
+
 labels! { Oddity, ODDITIES, oddity_label, "All oddities, each at the index of its own number.":
     StrayResponse "stray_response"
     LateAccept "late_accept"
@@ -118,7 +130,9 @@ labels! { Oddity, ODDITIES, oddity_label, "All oddities, each at the index of it
 
 const CLOSED_AT: usize = Counter::ALL.len();
 const SHARES_AT: usize = CLOSED_AT + CLOSE_REASONS.len();
-const ODD_AT: usize = SHARES_AT + OUTCOMES.len();
+const REJECTED_AT: usize = SHARES_AT + OUTCOMES.len();
+const REFUSED_AT: usize = REJECTED_AT + REJECT_CLASSES.len();
+const ODD_AT: usize = REFUSED_AT + REJECT_CLASSES.len();
 const COUNT: usize = ODD_AT + ODDITIES.len();
 
 /// One shard's counters, on cache lines of their own.
@@ -158,10 +172,13 @@ impl CounterWriter {
         self.add_at(CLOSED_AT + reason as usize, 1);
     }
 
-    /// A share ended.
+    /// A share ended; `class` says what a refusal or rejection comes down to.
     #[inline]
-    pub fn share(&mut self, outcome: Outcome) {
+    pub fn share(&mut self, outcome: Outcome, class: Option<RejectClass>) {
         self.add_at(SHARES_AT + outcome as usize, 1);
+        if let (Some(start), Some(class)) = (classes_at(outcome), class) {
+            self.add_at(start + class as usize, 1);
+        }
     }
 
     /// Something odd happened.
@@ -175,6 +192,16 @@ impl CounterWriter {
         if let Some(cell) = self.0.0.get(index) {
             cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
         }
+    }
+}
+
+/// Where the classes of an outcome stand, if it has any.
+#[inline]
+fn classes_at(outcome: Outcome) -> Option<usize> {
+    match outcome {
+        Outcome::Rejected => Some(REJECTED_AT),
+        Outcome::RefusedHere => Some(REFUSED_AT),
+        Outcome::Accepted | Outcome::Unanswered => None,
     }
 }
 
@@ -228,6 +255,11 @@ impl Snapshot {
         self.at(SHARES_AT + outcome as usize)
     }
 
+    /// Shares rejected or refused here for reasons of this class; 0 for other outcomes.
+    pub fn refused(&self, outcome: Outcome, class: RejectClass) -> u64 {
+        classes_at(outcome).map_or(0, |start| self.at(start + class as usize))
+    }
+
     /// How often this was odd.
     pub fn odd(&self, oddity: Oddity) -> u64 {
         self.at(ODD_AT + oddity as usize)
@@ -247,6 +279,7 @@ mod tests {
         assert!(Counter::ALL.iter().enumerate().all(|(n, &counter)| counter as usize == n));
         assert!(CLOSE_REASONS.iter().enumerate().all(|(n, &reason)| reason as usize == n));
         assert!(OUTCOMES.iter().enumerate().all(|(n, &outcome)| outcome as usize == n));
+        assert!(REJECT_CLASSES.iter().enumerate().all(|(n, &class)| class as usize == n));
         assert!(ODDITIES.iter().enumerate().all(|(n, &oddity)| oddity as usize == n));
     }
 
@@ -258,7 +291,8 @@ mod tests {
         first.add(Counter::BytesToPools, 300);
         second.count(Counter::Accepted);
         second.closed(CloseReason::Panicked);
-        second.share(Outcome::Unanswered);
+        second.share(Outcome::Unanswered, None);
+        second.share(Outcome::Rejected, Some(RejectClass::Stale));
         second.odd(Oddity::UnreadableJob);
         let mut sum = first_read.snapshot();
         sum.merge(&second_read.snapshot());
@@ -267,7 +301,9 @@ mod tests {
         assert_eq!(sum.closed(CloseReason::Panicked), 1);
         assert_eq!((sum.closed_total(), sum.open()), (1, 1));
         assert_eq!(sum.shares(Outcome::Unanswered), 1);
+        assert_eq!(sum.refused(Outcome::Rejected, RejectClass::Stale), 1);
+        assert_eq!(sum.refused(Outcome::RefusedHere, RejectClass::Stale), 0);
         assert_eq!(sum.odd(Oddity::UnreadableJob), 1);
-        assert_eq!(sum.0.iter().sum::<u64>(), 305);
+        assert_eq!(sum.0.iter().sum::<u64>(), 307);
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
@@ -13,8 +14,9 @@ use thiserror::Error;
 use crate::admission::Admission;
 use crate::affinity;
 use crate::clock::Clock;
-use crate::counters::{self, Counter, Counters, Snapshot};
-use crate::latency::{self, Latency, Recorder};
+use crate::counters::{self, Counter, Snapshot};
+use crate::figures::{Figures, ShardFigures};
+use crate::latency::Recorder;
 use crate::listen::{self, ListenError};
 use crate::resolver::{PoolAddresses, Resolver};
 use crate::ring::eventfd::EventFd;
@@ -60,7 +62,7 @@ pub struct Running {
     shards: Vec<Shard>,
     listen_addresses: Vec<SocketAddr>,
     clock: Clock,
-    admission: Admission,
+    figures: Figures,
     _resolver: Resolver,
     /// Its end stops the thread that logs the spread.
     _watch: Sender<()>,
@@ -69,8 +71,6 @@ pub struct Running {
 #[derive(Debug)]
 struct Shard {
     mailbox: Arc<Mailbox<Mail>>,
-    counters: Counters,
-    latency: Latency,
     thread: Option<ExecutorJoinHandle<io::Result<()>>>,
 }
 
@@ -100,16 +100,24 @@ impl Supervisor {
             shards: Vec::new(),
             listen_addresses,
             clock: common.clock,
-            admission: common.admission.clone(),
+            figures: Figures {
+                shards: Vec::new(),
+                settings: common.settings.clone(),
+                admission: common.admission.clone(),
+                addresses: common.addresses.clone(),
+                stopping: Arc::default(),
+            },
             _resolver: resolver,
             _watch: watch,
         };
         for (number, listeners) in listeners.into_iter().enumerate() {
             // More shards than cores share them.
             let core = cores.get(number % cores.len()).copied().filter(|_| common.settings.pin);
-            running.shards.push(Shard::start(number, core, listeners, &common)?);
+            let (shard, figures) = Shard::start(number, core, listeners, &common)?;
+            running.shards.push(shard);
+            running.figures.shards.push(figures);
         }
-        watch_spread(running.shards.iter().map(|shard| shard.counters.clone()).collect(), stopped)?;
+        watch_spread(running.figures.clone(), stopped)?;
         log::info!("{shards_count} shards listen on {:?}", running.listen_addresses);
         Ok(running)
     }
@@ -131,7 +139,7 @@ impl Shard {
         core: Option<usize>,
         listeners: Vec<TcpListener>,
         common: &Common,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, ShardFigures), StartError> {
         let (ring_eventfd, park_eventfd) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
         let mailbox = Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone()));
         let (writer, counters) = counters::counters();
@@ -150,7 +158,8 @@ impl Shard {
             addresses: common.addresses.clone(),
         };
         let thread = Some(spawn(number, core, seed)?);
-        Ok(Self { mailbox, counters, latency, thread })
+        let figures = ShardFigures { core, counters, latency, mailbox: Arc::downgrade(&mailbox) };
+        Ok((Self { mailbox, thread }, figures))
     }
 }
 
@@ -160,39 +169,42 @@ impl Running {
         &self.listen_addresses
     }
 
+    /// The reading ends of what shards publish.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
     /// The counters, summed over shards.
     pub fn counters(&self) -> Snapshot {
-        let mut sum = Snapshot::default();
-        self.counters_by_shard().iter().for_each(|shard| sum.merge(shard));
-        sum
+        self.figures.counters()
     }
 
     /// The counters of each shard.
     pub fn counters_by_shard(&self) -> Vec<Snapshot> {
-        self.shards.iter().map(|shard| shard.counters.snapshot()).collect()
+        self.figures.counters_by_shard()
     }
 
     /// Submit to verdict in µs, over all shards; up to a quarter of a second old.
     pub fn latency(&self) -> Histogram<u64> {
-        let mut sum = latency::histogram();
-        self.shards.iter().for_each(|shard| shard.latency.add_to(&mut sum));
-        sum
+        self.figures.latency()
     }
 
     /// Miners' connections that hold a descriptor, those on their way out included.
     pub fn connections_open(&self) -> usize {
-        self.admission.open()
+        self.figures.admission.open()
     }
 
     /// Stops: no new connections, open requests settle for `deadline`, then everything closes. A second call closes
     /// everything at once.
     pub fn stop(&self, deadline: Duration) {
+        self.figures.stopping.store(true, Ordering::Relaxed);
         let until = self.clock.now() + deadline.as_micros() as u64;
         self.tell(Mail::Stop { until });
     }
 
     /// Closes everything at once.
     pub fn stop_now(&self) {
+        self.figures.stopping.store(true, Ordering::Relaxed);
         self.tell(Mail::StopNow);
     }
 
@@ -204,8 +216,7 @@ impl Running {
 
     /// Whether a shard has ended. One that was not told to could not go on, and wants a restart.
     pub fn has_ended(&self) -> bool {
-        // The shard's own copy goes with it.
-        self.shards.iter().any(|shard| Arc::strong_count(&shard.mailbox) == 1)
+        self.figures.shards.iter().any(|shard| !shard.is_alive())
     }
 
     fn wait(&mut self) -> io::Result<()> {
@@ -214,8 +225,7 @@ impl Running {
             let ended = thread.join().unwrap_or_else(|error| Err(io::Error::other(error.to_string())));
             outcome = outcome.and(ended);
         }
-        let counters: Vec<_> = self.shards.iter().map(|shard| shard.counters.clone()).collect();
-        log_spread(&counters, &mut Vec::new());
+        log_spread(&self.figures, &mut Vec::new());
         outcome
     }
 
@@ -292,25 +302,20 @@ fn spawn(
 }
 
 /// Logs how connections spread, every so often until the other end of `stopped` is dropped.
-fn watch_spread(counters: Vec<Counters>, stopped: Receiver<()>) -> io::Result<()> {
+fn watch_spread(figures: Figures, stopped: Receiver<()>) -> io::Result<()> {
     let watch = move || {
         let mut last = Vec::new();
         while stopped.recv_timeout(SPREAD_LOG_EVERY) == Err(RecvTimeoutError::Timeout) {
-            log_spread(&counters, &mut last);
+            log_spread(&figures, &mut last);
         }
     };
     std::thread::Builder::new().name("adit-watch".into()).spawn(watch).map(drop)
 }
 
 /// Logs accepted and open connections per shard, if they changed.
-fn log_spread(counters: &[Counters], last: &mut Vec<(u64, u64)>) {
-    let spread: Vec<_> = counters
-        .iter()
-        .map(|shard| {
-            let snapshot = shard.snapshot();
-            (snapshot.get(Counter::Accepted), snapshot.open())
-        })
-        .collect();
+fn log_spread(figures: &Figures, last: &mut Vec<(u64, u64)>) {
+    let snapshots = figures.counters_by_shard();
+    let spread: Vec<_> = snapshots.iter().map(|shard| (shard.get(Counter::Accepted), shard.open())).collect();
     if spread != *last && spread.iter().any(|&(accepted, _)| accepted > 0) {
         let accepted: Vec<_> = spread.iter().map(|&(accepted, _)| accepted).collect();
         let open: Vec<_> = spread.iter().map(|&(_, open)| open).collect();

@@ -42,6 +42,7 @@ impl Plane {
         }
         let Err(error) = result else {
             pair.dialling = None;
+            self.addresses.note_dial(true);
             self.arm_receive(key, Side::Pool);
             self.connected(key);
             self.send_waiting(key, Side::Pool);
@@ -94,6 +95,7 @@ impl Plane {
             pair.pool.socket = Some(socket);
             return self.set_timer(key);
         }
+        self.addresses.note_dial(false);
         pair.dialling = None;
         pair.pool.broken = true;
         pair.pool.output.discard();

@@ -274,7 +274,7 @@ impl Plane {
 
     /// The one place where a share that ended is entered into the books.
     fn account(&mut self, share: &ClosedShare) {
-        self.counters.share(share.outcome);
+        self.counters.share(share.outcome, share.class);
         if share.block_candidate {
             self.counters.count(Counter::BlockCandidates);
         }

@@ -1,0 +1,235 @@
+//! What the admin server asks of the engine, answered from what shards publish anyway: nobody waits for a shard.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use adit_admin::view::{
+    Ban, Build, ConfigText, Counts, DrillReport, HealthFacts, Latency, LimitUse, Pool, PoolState,
+    PoolsHealth, ProcessStats, Series, Shard, ShareCounts, Snapshot as Fleet, Span, Subject, SystemHealth,
+    Workers,
+};
+use adit_admin::{AuditRecord, Caller, Command, Control, Done, Refusal};
+use adit_protocol::event::{Oddity, Outcome};
+use crossbeam::channel::Sender;
+
+use crate::counters::{self, CLOSE_REASONS, Counter, ODDITIES, REJECT_CLASSES, Snapshot};
+use crate::figures::Figures;
+use crate::process::ProcessFigures;
+
+/// The engine as operators see it.
+pub struct Operators {
+    figures: Figures,
+    config_toml: String,
+    started_ms: u64,
+    /// Tells the process to drain and stop.
+    drain: Sender<()>,
+}
+
+impl Operators {
+    /// Answers from `figures`. `config_toml` has its secrets masked; `drain` is signalled by the drain command.
+    pub fn new(figures: Figures, config_toml: String, drain: Sender<()>) -> Self {
+        Self { figures, config_toml, started_ms: unix_ms(), drain }
+    }
+
+    /// The address of the pool as configured, without name and password.
+    fn pool_url(&self) -> String {
+        let pool = &self.figures.settings.pool;
+        format!("stratum+tcp://{}:{}", pool.host, pool.port)
+    }
+
+    /// Why the pool cannot be used, if so.
+    fn pool_fault(&self) -> Option<&'static str> {
+        if self.figures.addresses.newest().is_empty() {
+            Some("its name has no address")
+        } else if self.figures.addresses.is_reachable() {
+            None
+        } else {
+            Some("the last attempt to connect failed")
+        }
+    }
+
+    fn pool(&self, sum: &Snapshot) -> Pool {
+        let fault = self.pool_fault();
+        Pool {
+            name: "default".to_owned(),
+            url: self.pool_url(),
+            group: "default".to_owned(),
+            weight: 1,
+            share_wanted: 1.0,
+            share_achieved: 1.0,
+            state: if fault.is_some() { PoolState::Down } else { PoolState::Up },
+            reason: fault.unwrap_or_default().to_owned(),
+            since_ms: self.started_ms,
+            connections: sum.open(),
+            connects: sum.get(Counter::Dials).saturating_sub(sum.get(Counter::DialsFailed)),
+            connect_failures: Counts::from_iter([("dial", sum.get(Counter::DialsFailed))]),
+            shares: shares(sum),
+            verdict_time: self.verdict_time(),
+            jobs: sum.get(Counter::Jobs),
+            bytes_in: sum.get(Counter::BytesFromPools),
+            bytes_out: sum.get(Counter::BytesToPools),
+            ..Pool::default()
+        }
+    }
+
+    fn verdict_time(&self) -> Latency {
+        let histogram = self.figures.latency();
+        let recorded: Vec<(u64, u64)> = histogram
+            .iter_recorded()
+            .map(|value| (value.value_iterated_to(), value.count_since_last_iteration()))
+            .collect();
+        Latency::from_recorded(recorded)
+    }
+
+    fn shard(&self, index: usize, snapshot: &Snapshot) -> Shard {
+        let published = &self.figures.shards[index];
+        Shard {
+            index: index as u32,
+            core: published.core.and_then(|core| u32::try_from(core).ok()),
+            fresh: published.is_alive(),
+            connections: snapshot.open(),
+            connections_opened: snapshot.get(Counter::Accepted),
+            connections_closed: CLOSE_REASONS
+                .iter()
+                .map(|&reason| (counters::close_reason_label(reason), snapshot.closed(reason)))
+                .collect(),
+            connections_refused: Counts::from_iter([
+                ("connection_limit", snapshot.get(Counter::RefusedTotal)),
+                ("address_limit", snapshot.get(Counter::RefusedAddress)),
+            ]),
+            miner_bytes_in: snapshot.get(Counter::BytesFromMiners),
+            miner_bytes_out: snapshot.get(Counter::BytesToMiners),
+            pool_bytes_in: snapshot.get(Counter::BytesFromPools),
+            pool_bytes_out: snapshot.get(Counter::BytesToPools),
+            oddities: ODDITIES
+                .iter()
+                .map(|&oddity| (counters::oddity_label(oddity), snapshot.odd(oddity)))
+                .collect(),
+            limits_hit: Counts::from_iter([
+                ("pending_requests", snapshot.odd(Oddity::PendingFull)),
+                ("names_per_connection", snapshot.odd(Oddity::RefusedNames)),
+                ("receive_buffers", snapshot.get(Counter::BuffersShort)),
+                ("accept_exhausted", snapshot.get(Counter::AcceptExhausted)),
+            ]),
+            panics: snapshot.get(Counter::Panics),
+            ..Shard::default()
+        }
+    }
+}
+
+impl Control for Operators {
+    fn health(&self) -> HealthFacts {
+        let process = ProcessFigures::read();
+        let fault = self.pool_fault();
+        let alive = self.figures.shards.iter().filter(|shard| shard.is_alive()).count();
+        let draining = self.figures.is_stopping();
+        HealthFacts {
+            pools: PoolsHealth {
+                usable: u32::from(fault.is_none()),
+                enabled: 1,
+                unusable: fault.map(|fault| (self.pool_url(), fault.to_owned())).into_iter().collect(),
+            },
+            database: None,
+            system: SystemHealth {
+                started_ms: self.started_ms,
+                accepting: !draining && alive > 0,
+                draining,
+                shards_alive: alive as u32,
+                shards: self.figures.shards.len() as u32,
+                memory_bytes: process.memory_bytes,
+                memory_bytes_max: None,
+                descriptors: process.descriptors,
+                descriptors_max: process.descriptors_max,
+                connections: self.figures.admission.open() as u64,
+                connections_max: self.figures.settings.limits.connections_max as u64,
+            },
+        }
+    }
+
+    fn snapshot(&self, _within: Duration) -> Fleet {
+        let process = ProcessFigures::read();
+        let sum = self.figures.counters();
+        let by_shard = self.figures.counters_by_shard();
+        Fleet {
+            at_ms: unix_ms(),
+            build: Build { version: env!("CARGO_PKG_VERSION").to_owned(), ..Build::default() },
+            process: ProcessStats {
+                started_ms: self.started_ms,
+                memory_bytes: process.memory_bytes,
+                cpu_seconds: process.cpu_seconds,
+                descriptors: process.descriptors,
+                descriptors_max: process.descriptors_max,
+                threads: process.threads,
+                config_loaded_ms: self.started_ms,
+                ..ProcessStats::default()
+            },
+            shares: shares(&sum),
+            verdict_time: self.verdict_time(),
+            shards: by_shard.iter().enumerate().map(|(index, shard)| self.shard(index, shard)).collect(),
+            pools: vec![self.pool(&sum)],
+            limits: vec![LimitUse {
+                name: "connections".to_owned(),
+                used: self.figures.admission.open() as u64,
+                max: self.figures.settings.limits.connections_max as u64,
+            }],
+            ..Fleet::default()
+        }
+    }
+
+    /// Shards keep no figures per worker yet.
+    fn workers(&self, _within: Duration) -> Workers {
+        Workers::default()
+    }
+
+    /// Nothing is known of the past while no ledger is kept.
+    fn series(&self, subjects: &[Subject], _span: Span, _within: Duration) -> Vec<Option<Series>> {
+        subjects.iter().map(|_| None).collect()
+    }
+
+    fn config(&self) -> ConfigText {
+        ConfigText { toml: self.config_toml.clone(), file: None, loaded_ms: self.started_ms }
+    }
+
+    fn bans(&self) -> Vec<Ban> {
+        Vec::new()
+    }
+
+    fn drill(&self) -> Option<DrillReport> {
+        None
+    }
+
+    fn command(&self, command: &Command, _by: &Caller) -> Result<Done, Refusal> {
+        if *command != Command::Drain {
+            return Err(Refusal::Unavailable("this version of the engine cannot do that".to_owned()));
+        }
+        if self.figures.is_stopping() || self.drain.try_send(()).is_err() {
+            return Err(Refusal::Conflict("Adit is stopping already".to_owned()));
+        }
+        let affected = self.figures.admission.open() as u64;
+        Ok(Done { summary: "draining, then stopping".to_owned(), affected, details: Vec::new() })
+    }
+
+    fn audit(&self, record: &AuditRecord) {
+        let AuditRecord { by, command, result, .. } = record;
+        log::info!("{} ({}): {command:?}: {result:?}", by.token, by.source);
+    }
+}
+
+/// Shares by outcome, and by class where they were refused or rejected.
+fn shares(snapshot: &Snapshot) -> ShareCounts {
+    let by_class = |outcome| -> Counts {
+        let label = |&class| (counters::reject_class_label(class), snapshot.refused(outcome, class));
+        REJECT_CLASSES.iter().map(label).collect()
+    };
+    ShareCounts {
+        accepted: snapshot.shares(Outcome::Accepted),
+        rejected: by_class(Outcome::Rejected),
+        refused_here: by_class(Outcome::RefusedHere),
+        unanswered: snapshot.shares(Outcome::Unanswered),
+        accepted_difficulty: 0.0,
+        block_candidates: snapshot.get(Counter::BlockCandidates),
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
