@@ -5,7 +5,12 @@
 #![expect(clippy::doc_markdown, reason = "a flag's doc is its help text, shown as it stands")]
 
 mod config;
+mod demo;
+mod mine;
+mod practice_pool;
+mod run;
 mod settings_flags;
+mod tools;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,14 +39,29 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the proxy
+    Run(Box<settings_flags::SettingsFlags>),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Serve work of a made-up chain, and check every share by hashing it: a pool to try things with
+    PracticePool(practice_pool::PracticePoolFlags),
+    /// Mine with this machine's CPU: a miner to try things with
+    Mine(mine::MineFlags),
+    /// Run practice pool, proxy and miners in one process, and tell whether all went well
+    ///
+    /// Ends with a line `accepted=N rejected=N unanswered=N p50_us=N p99_us=N`. The exit code is 0 only if shares were
+    /// accepted, none went unanswered, and miners, proxy and pool counted the same.
+    Demo(demo::DemoFlags),
 }
 
 /// Does what the process's arguments say.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(flags) => run::execute(&flags),
         Command::Config(command) => config::execute(&command),
+        Command::PracticePool(flags) => practice_pool::execute(&flags),
+        Command::Mine(flags) => mine::execute(&flags),
+        Command::Demo(flags) => demo::execute(&flags),
     }
 }
 

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub use environment::FILE_VARIABLE;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use show::{Shown, as_toml};
+pub use values::PoolAddress;
 
 use crate::settings::Settings;
 use raw::{Entry, Layer, Raw};
@@ -35,6 +36,13 @@ pub struct Config {
     pub settings: Settings,
     /// Every key in force, secrets masked.
     pub shown: Vec<Shown>,
+}
+
+impl Config {
+    /// Whether somebody set `key`, so that its value is no default.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.shown.iter().any(|shown| shown.key == key && shown.origin != Origin::Default)
+    }
 }
 
 /// What the command line says about settings.
@@ -90,6 +98,12 @@ pub fn load(sources: Sources) -> Result<Config, ConfigErrors> {
     let file = sources.file.as_deref().map(file::read).unwrap_or_default();
     errors.extend(file.errors);
     build::build(read::Reader::new(file.layer, environment, sources.flags.layer, errors))
+}
+
+/// Reads one pool's URL alone. The error says what is wrong and what is allowed.
+pub fn pool_url(text: &str) -> Result<PoolAddress, String> {
+    values::pool_url(&Raw::Word(text.to_owned()))
+        .map_err(|fault| format!("{}; allowed: {}", fault.problem, fault.allowed))
 }
 
 /// A commented file with every key and its default.

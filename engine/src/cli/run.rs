@@ -1,0 +1,79 @@
+//! `adit run`: from settings to a proxy that serves, and to its orderly end.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crossbeam::channel::RecvTimeoutError;
+use thiserror::Error;
+
+use super::settings_flags::SettingsFlags;
+use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, fail};
+use crate::config;
+use crate::logging::{self, LogHandle};
+use crate::settings::Settings;
+use crate::signals;
+use crate::startup::{self, StartupErrors};
+use crate::supervisor::{StartError, Supervisor};
+
+/// How often the shards are looked at while nothing is asked.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Error)]
+enum RunError {
+    #[error(transparent)]
+    Startup(#[from] StartupErrors),
+    #[error("signals cannot be watched: {0}")]
+    Signals(std::io::Error),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("a shard ended that was not told to: {0:?}")]
+    Shard(Option<std::io::Error>),
+}
+
+/// Runs the proxy until it is told to stop.
+pub fn execute(flags: &SettingsFlags) -> ExitCode {
+    let config = match config::load(flags.sources()) {
+        Ok(config) => config,
+        Err(errors) => return fail(EXIT_CONFIGURATION, &errors),
+    };
+    let log = match logging::start(&config.settings.log) {
+        Ok(log) => log,
+        Err(error) => return fail(EXIT_RUNTIME, &error),
+    };
+    let is_max_chosen = config.is_set("limits.connections_max");
+    let is_logged_to_file = config.settings.log.file.is_some();
+    let outcome = serve(config.settings, is_max_chosen, &log);
+    if let Err(error) = &outcome {
+        error.to_string().lines().for_each(|line| log::error!("{line}"));
+        if is_logged_to_file {
+            // Whoever started it looks here first.
+            let _ = fail(EXIT_RUNTIME, error);
+        }
+    }
+    log.finish();
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_RUNTIME) }
+}
+
+fn serve(mut settings: Settings, is_max_chosen: bool, log: &LogHandle) -> Result<(), RunError> {
+    let stop = signals::watch(log.clone()).map_err(RunError::Signals)?;
+    log::info!("adit {}", env!("CARGO_PKG_VERSION"));
+    for note in startup::check(&mut settings, is_max_chosen)? {
+        log::warn!("{note}");
+    }
+    let pool = format!("{}:{}", settings.pool.host, settings.pool.port);
+    let drain = Duration::from_millis(settings.timeouts.drain_ms);
+    let running = Supervisor::start(settings)?;
+    for address in running.listen_addrs() {
+        log::info!("listening on {address}, pool {pool}");
+    }
+    while stop.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if running.has_ended() {
+            running.stop(drain);
+            return Err(RunError::Shard(running.join().err()));
+        }
+    }
+    running.stop(drain);
+    running.join().map_err(|error| RunError::Shard(Some(error)))?;
+    log::info!("stopped");
+    Ok(())
+}
