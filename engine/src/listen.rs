@@ -120,8 +120,12 @@ mod tests {
 
     #[test]
     fn both_families_can_have_the_same_port() {
-        let six = listen("[::]:0".parse().unwrap(), 1).unwrap();
-        let port = six[0].local_addr().unwrap().port();
-        listen(SocketAddr::new([0, 0, 0, 0].into(), port), 1).unwrap();
+        // The port that the kernel chooses may be in use by an IPv4 connection of somebody else; then another will do.
+        let both = |_| {
+            let six = listen("[::]:0".parse().unwrap(), 1).unwrap();
+            let port = six[0].local_addr().unwrap().port();
+            listen(SocketAddr::new([0, 0, 0, 0].into(), port), 1).is_ok()
+        };
+        assert!((0..200).any(both));
     }
 }
