@@ -55,10 +55,11 @@ pub struct PeerListener {
 impl Peer {
     /// Connects to an address.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
-        Self::new(TcpStream::connect_timeout(&address, PATIENCE)?)
+        Self::from_stream(TcpStream::connect_timeout(&address, PATIENCE)?)
     }
 
-    fn new(stream: TcpStream) -> io::Result<Self> {
+    /// Takes a blocking stream that stands.
+    pub fn from_stream(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream, buffer: Vec::new() })
@@ -201,7 +202,7 @@ impl PeerListener {
     pub fn accept_within(&self, time: Duration) -> Option<Peer> {
         let (stream, _) = wait::for_some(time, || self.listener.accept().ok())?;
         stream.set_nonblocking(false).ok()?;
-        Peer::new(stream).ok()
+        Peer::from_stream(stream).ok()
     }
 
     /// The next connection.

@@ -19,6 +19,8 @@ use crate::wait;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// What stands before an address in the log when a listener is ready.
 const LISTENING: &str = "listening on ";
+/// Settings in the environment are this: a process under test gets none that its test did not give.
+const ENVIRONMENT_PREFIX: &str = "ADIT_";
 /// Lines of the log that are kept; a test that makes more looks at the first ones.
 const LOG_LINES_MAX: usize = 100_000;
 /// `USER_HZ`: what `/proc` counts CPU time in, on every Linux.
@@ -48,6 +50,15 @@ pub struct Usage {
     pub threads: u64,
 }
 
+/// One thread of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// As the kernel has it: the first 15 bytes.
+    pub name: String,
+    /// CPU time so far, user and system; zero where the kernel does not count it in nanoseconds.
+    pub cpu_ns: u64,
+}
+
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
 pub struct Adit {
@@ -72,7 +83,13 @@ impl Adit {
         arguments: impl IntoIterator<Item = A>,
         listeners: usize,
     ) -> Result<Self, StartError> {
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(ENVIRONMENT_PREFIX) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -153,9 +170,37 @@ impl Adit {
         Ok(Usage {
             resident_kib: field("VmRSS:").ok_or_else(|| missing("VmRSS"))?,
             threads: field("Threads:").ok_or_else(|| missing("Threads"))?,
-            cpu: cpu_time(&proc)?,
+            cpu: self.cpu(&proc)?,
             descriptors: fs::read_dir(format!("{proc}/fd"))?.count(),
         })
+    }
+
+    /// Its threads.
+    pub fn threads(&self) -> io::Result<Vec<Thread>> {
+        let mut threads = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end between the listing and the reading.
+            let path = entry?.path();
+            let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
+            let schedstat = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            let cpu_ns = schedstat.split_ascii_whitespace().next().and_then(|field| field.parse().ok());
+            threads.push(Thread { name: name.trim_end().into(), cpu_ns: cpu_ns.unwrap_or(0) });
+        }
+        Ok(threads)
+    }
+
+    /// CPU time of all threads: the scheduler's nanoseconds where the kernel keeps them, else ticks of 10 ms.
+    fn cpu(&self, proc: &str) -> io::Result<Duration> {
+        let nanos: u64 = self.threads()?.iter().map(|thread| thread.cpu_ns).sum();
+        if nanos > 0 {
+            return Ok(Duration::from_nanos(nanos));
+        }
+        let stat = fs::read_to_string(format!("{proc}/stat"))?;
+        // The name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks =
+            fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+        Ok(Duration::from_millis(ticks.sum::<u64>() * 1_000 / TICKS_PER_SECOND))
     }
 
     fn join_reader(&mut self) {
@@ -176,6 +221,34 @@ impl Drop for Adit {
     }
 }
 
+/// Raises this process's own limit of descriptors as far as it may, up to `wanted`; how many it may have then.
+///
+/// Tests with thousands of sockets need more than the usual 1,024.
+pub fn raise_descriptor_limit(wanted: u64) -> u64 {
+    let (soft, hard) = descriptor_limits();
+    if soft >= wanted {
+        return soft;
+    }
+    // util-linux's `prlimit`: no library call for this without `unsafe`.
+    let limit = format!("--nofile={}:{hard}", wanted.min(hard));
+    let raised = Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string(), &limit])
+        .stderr(Stdio::null())
+        .status();
+    if !raised.is_ok_and(|status| status.success()) {
+        log::warn!("prlimit failed; the limit of descriptors stays at {soft}");
+    }
+    descriptor_limits().0
+}
+
+/// Soft and hard limit of this process's descriptors.
+fn descriptor_limits() -> (u64, u64) {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
+    let mut values = line.split_ascii_whitespace().map(|value| value.parse().unwrap_or(u64::MAX));
+    (values.next().unwrap_or(0), values.next().unwrap_or(0))
+}
+
 /// Copies a log to memory until the process ends.
 fn keep_log(stderr: ChildStderr, log: &Mutex<Vec<String>>) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
@@ -191,26 +264,6 @@ fn listening_address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(LISTENING)?;
     let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c))).unwrap_or(rest.len());
     rest[..end].parse().ok()
-}
-
-/// CPU time of all threads: the scheduler's nanoseconds where the kernel keeps them, else ticks of 10 ms.
-fn cpu_time(proc: &str) -> io::Result<Duration> {
-    let mut sum = Duration::ZERO;
-    for thread in fs::read_dir(format!("{proc}/task"))? {
-        // A thread may end between the listing and the reading.
-        let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        let nanos = text.split_ascii_whitespace().next().and_then(|field| field.parse().ok());
-        sum += Duration::from_nanos(nanos.unwrap_or(0));
-    }
-    if !sum.is_zero() {
-        return Ok(sum);
-    }
-    let stat = fs::read_to_string(format!("{proc}/stat"))?;
-    // The name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks: u64 =
-        fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
 #[cfg(test)]
@@ -239,6 +292,14 @@ mod tests {
         assert!(process.is_running());
         process.signal("TERM").unwrap();
         assert!(process.ends_within(START_TIMEOUT).is_some_and(|status| !status.success()));
+    }
+
+    #[test]
+    fn the_limit_of_descriptors_is_read_and_raised_within_what_is_allowed() {
+        let (soft, hard) = descriptor_limits();
+        assert!(soft > 0 && soft <= hard);
+        assert_eq!(raise_descriptor_limit(1), soft);
+        assert!(raise_descriptor_limit(soft + 1) >= soft);
     }
 
     #[test]
