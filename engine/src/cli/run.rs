@@ -1,14 +1,18 @@
 //! `adit run`: from settings to a proxy that serves, and to its orderly end.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::RecvTimeoutError;
+use adit_admin::{AdminServer, Options};
+use crossbeam::channel::{self, Receiver};
 use thiserror::Error;
 
 use super::settings_flags::SettingsFlags;
 use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, fail};
 use crate::config;
+use crate::control::Operators;
 use crate::logging::{self, LogHandle};
 use crate::settings::Settings;
 use crate::signals;
@@ -26,6 +30,8 @@ enum RunError {
     Signals(std::io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("the admin server: {0}; --admin gives it another address, --admin off does without")]
+    Admin(#[from] adit_admin::StartError),
     #[error("a shard ended that was not told to: {0:?}")]
     Shard(Option<std::io::Error>),
 }
@@ -42,7 +48,8 @@ pub fn execute(flags: &SettingsFlags) -> ExitCode {
     };
     let is_max_chosen = config.is_set("limits.connections_max");
     let is_logged_to_file = config.settings.log.file.is_some();
-    let outcome = serve(config.settings, is_max_chosen, &log);
+    let shown = config::as_toml(&config.shown);
+    let outcome = serve(config.settings, is_max_chosen, shown, &log);
     if let Err(error) = &outcome {
         error.to_string().lines().for_each(|line| log::error!("{line}"));
         if is_logged_to_file {
@@ -54,7 +61,12 @@ pub fn execute(flags: &SettingsFlags) -> ExitCode {
     if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_RUNTIME) }
 }
 
-fn serve(mut settings: Settings, is_max_chosen: bool, log: &LogHandle) -> Result<(), RunError> {
+fn serve(
+    mut settings: Settings,
+    is_max_chosen: bool,
+    shown: String,
+    log: &LogHandle,
+) -> Result<(), RunError> {
     let stop = signals::watch(log.clone()).map_err(RunError::Signals)?;
     log::info!("adit {}", env!("CARGO_PKG_VERSION"));
     for note in startup::check(&mut settings, is_max_chosen)? {
@@ -62,11 +74,15 @@ fn serve(mut settings: Settings, is_max_chosen: bool, log: &LogHandle) -> Result
     }
     let pool = format!("{}:{}", settings.pool.host, settings.pool.port);
     let drain = Duration::from_millis(settings.timeouts.drain_ms);
+    let admin_address = settings.admin;
     let running = Supervisor::start(settings)?;
+    let (drain_sender, drain_asked) = channel::bounded(1);
+    let operators = Operators::new(running.figures().clone(), shown, drain_sender);
+    let _admin = start_admin(admin_address, operators)?;
     for address in running.listen_addrs() {
         log::info!("listening on {address}, pool {pool}");
     }
-    while stop.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+    while !is_told_to_stop(&stop, &drain_asked) {
         if running.has_ended() {
             running.stop(drain);
             return Err(RunError::Shard(running.join().err()));
@@ -76,4 +92,26 @@ fn serve(mut settings: Settings, is_max_chosen: bool, log: &LogHandle) -> Result
     running.join().map_err(|error| RunError::Shard(Some(error)))?;
     log::info!("stopped");
     Ok(())
+}
+
+/// Starts the admin server, if one is wanted.
+fn start_admin(
+    address: Option<SocketAddr>,
+    operators: Operators,
+) -> Result<Option<AdminServer>, adit_admin::StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let server = AdminServer::start(&[address], Arc::new(operators), Options::default())?;
+    for address in server.addresses() {
+        log::info!("operators are answered on http://{address}");
+    }
+    Ok(Some(server))
+}
+
+/// Waits a while for a signal or an operator's command to stop.
+fn is_told_to_stop(stop: &Receiver<signals::Stop>, drain_asked: &Receiver<()>) -> bool {
+    channel::select! {
+        recv(stop) -> _ => true,
+        recv(drain_asked) -> asked => asked.is_ok(),
+        default(LOOK_EVERY) => false,
+    }
 }
