@@ -20,5 +20,39 @@ pub const REASONS_COUNT_MAX: usize = 4 * 1024;
 /// Longest text kept (names, reasons, user agents, details of an event), bytes; longer ones are cut between characters.
 pub const TEXT_BYTES_MAX: usize = 512;
 
+/// Share rows written in one transaction.
+pub const BATCH_ROWS_MAX: usize = 32 * 1024;
+/// Notes written in one transaction.
+pub const BATCH_NOTES_MAX: usize = 8 * 1024;
+/// Time between two batches, and so the longest that a row waits for its own.
+pub const BATCH_INTERVAL_MS: u64 = 100;
+/// Promise: a row is durable this long after its verdict, unless the disk stalls or refuses.
+pub const DURABLE_MS_MAX: u64 = 250;
+/// Longest single step of maintenance (pruning, giving space back) between two batches.
+pub const MAINTENANCE_STEP_MS_MAX: u64 = 50;
+/// First pause after a failed write; it doubles each time.
+pub const RETRY_MS_MIN: u64 = 100;
+/// Longest pause between two tries of a failed write.
+pub const RETRY_MS_MAX: u64 = 5_000;
+/// How long SQLite waits for somebody else's lock before it gives up; then the batch is retried like any failed one.
+pub const BUSY_TIMEOUT_MS: u64 = 50;
+/// Longest time between a commit and the checkpoint that puts it into the main file: what a power loss may cost.
+pub const CHECKPOINT_INTERVAL_MS: u64 = 5_000;
+/// Rows written after which a checkpoint is made without waiting for the interval; bounds the write-ahead log.
+pub const CHECKPOINT_ROWS: u64 = 256 * 1024;
+/// Tallies of the writer's open minutes kept in memory; when there are more they are read back from the ledger.
+pub const ROLLUP_TALLIES_MAX: usize = 32 * 1024;
+/// Session numbers reserved at a time, so that numbers of one run are never those of another.
+pub const SESSIONS_RESERVED: u64 = 4 * 1024;
+/// How far the newest share may lie in the future before the start warns of it.
+pub const CLOCK_AHEAD_US_MAX: u64 = 60_000_000;
+/// Page cache of the writer's connection.
+pub const WRITER_CACHE_KIB: usize = 32 * 1024;
+/// A ledger up to this size is checked whole at the start; a larger one at its ends.
+pub const CHECKED_WHOLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 const _: () = assert!(POOLS_COUNT_MAX <= u16::MAX as usize && REASONS_COUNT_MAX <= u16::MAX as usize);
 const _: () = assert!(WORKERS_COUNT_MAX <= u32::MAX as usize);
+const _: () = assert!(BATCH_INTERVAL_MS + MAINTENANCE_STEP_MS_MAX < DURABLE_MS_MAX);
+const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX);
+const _: () = assert!(GAP_TALLIES_MAX <= ROLLUP_TALLIES_MAX);

@@ -46,6 +46,13 @@ pub fn class_index(class: Option<RejectClass>) -> usize {
     }
 }
 
+/// A difficulty as it is stored and summed: one that is no number, or not finite, counts as zero, since it would spoil
+/// its whole sum.
+#[inline]
+pub fn credited(difficulty: f64) -> f64 {
+    if difficulty.is_finite() { difficulty } else { 0.0 }
+}
+
 /// What a number of shares adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
@@ -73,24 +80,25 @@ impl Tally {
     /// Counts a share.
     #[inline]
     pub fn add(&mut self, row: &ShareRow) {
+        let difficulty = credited(row.difficulty);
         match row.outcome {
             Outcome::Accepted => {
                 self.accepted += 1;
-                self.difficulty_accepted += row.difficulty;
+                self.difficulty_accepted += difficulty;
                 self.latency.record(row.latency_us);
             }
             Outcome::Rejected => {
                 self.rejected[class_index(row.class)] += 1;
-                self.difficulty_rejected += row.difficulty;
+                self.difficulty_rejected += difficulty;
                 self.latency.record(row.latency_us);
             }
             Outcome::RefusedHere => {
                 self.refused_here += 1;
-                self.difficulty_rejected += row.difficulty;
+                self.difficulty_rejected += difficulty;
             }
             Outcome::Unanswered => {
                 self.unanswered += 1;
-                self.difficulty_unanswered += row.difficulty;
+                self.difficulty_unanswered += difficulty;
             }
         }
     }

@@ -1,0 +1,333 @@
+//! The ledger in SQLite: one batch, one transaction.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::types::Null;
+use rusqlite::{CachedStatement, Connection, ErrorCode, TransactionBehavior, params};
+
+use crate::clock::{now_us, rfc3339};
+use crate::codes;
+use crate::file::{self, Lock, OpenError, Watched};
+use crate::ids::Ids;
+use crate::limits::{CHECKPOINT_INTERVAL_MS, CHECKPOINT_ROWS, CLOCK_AHEAD_US_MAX};
+use crate::names::Names;
+use crate::notes;
+use crate::outbox::Gap;
+use crate::record::{PoolKey, ShareRow, WorkerKey};
+use crate::retention::{Pruner, Retention};
+use crate::rollups::{self, Level, Rollup};
+use crate::sink::{Batch, LedgerSink, Maintained, Position, SinkError, Trouble};
+use crate::tally::{MINUTE_US, TallyKey, credited, minute_of};
+
+const INSERT_SHARE: &str =
+    "INSERT INTO shares (id, worker, pool, session, job, difficulty, share_difficulty, latency_us,
+        outcome, class, code, reason, block_candidate)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+/// Share difficulties from here up are stored whole: off by less than one in two thousand, and some bytes shorter.
+const WHOLE_FROM: f64 = 1_000.0;
+
+/// A ledger file open for writing, with its lock.
+#[derive(Debug)]
+pub struct SqliteSink {
+    path: PathBuf,
+    names: Arc<Names>,
+    position: Position,
+    open: Option<Open>,
+    lock: Option<Lock>,
+    pruner: Pruner,
+    checkpointed: Instant,
+    rows_since_checkpoint: u64,
+    is_dirty: bool,
+}
+
+/// What is made anew after a failure.
+#[derive(Debug)]
+struct Open {
+    db: Connection,
+    file: Watched,
+    ids: Ids,
+    workers: Rollup,
+    pools: Rollup,
+}
+
+impl SqliteSink {
+    /// Opens a ledger, or makes one, and takes its lock. Sessions that an earlier run left open are ended.
+    pub fn open(path: &Path, names: Arc<Names>, retention: Retention) -> Result<Self, OpenError> {
+        let path = file::resolve(path)?;
+        let mut sink = Self {
+            position: Position { ledger: 0, batch: 0, last_key: 0 },
+            open: None,
+            lock: None,
+            pruner: Pruner::new(retention),
+            checkpointed: Instant::now(),
+            rows_since_checkpoint: 0,
+            is_dirty: false,
+            path,
+            names,
+        };
+        sink.open_file(None)?;
+        let Some(open) = &sink.open else { return Ok(sink) };
+        let abandoned = notes::close_abandoned(&open.db, sink.position.last_key)
+            .map_err(|error| OpenError::sqlite(&sink.path, error))?;
+        if abandoned > 0 {
+            log::info!("{}: {abandoned} sessions of the last run had no end", sink.path.display());
+        }
+        if sink.position.last_key > now_us() + CLOCK_AHEAD_US_MAX {
+            log::warn!(
+                "{}: the newest share is of {}: was the clock set back? New shares are filed behind it",
+                sink.path.display(),
+                rfc3339(sink.position.last_key)
+            );
+        }
+        Ok(sink)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file; `ids` are those of before, and stay if it is the same ledger.
+    fn open_file(&mut self, ids: Option<Ids>) -> Result<(), OpenError> {
+        if !self.lock.as_ref().is_some_and(Lock::is_current) {
+            self.lock = None;
+            self.lock = Some(Lock::take(&self.path)?);
+        }
+        let db = file::open_writer(&self.path)?;
+        let file = Watched::new(&self.path)?;
+        let (position, sessions_reserved) =
+            read_meta(&db).map_err(|error| OpenError::sqlite(&self.path, error))?;
+        let ids = match ids {
+            Some(mut ids) if position.ledger == self.position.ledger => {
+                ids.forget(sessions_reserved);
+                ids
+            }
+            _ => Ids::new(Arc::clone(&self.names), sessions_reserved),
+        };
+        self.position = position;
+        let (workers, pools) = (Rollup::new(Level::Worker), Rollup::new(Level::Pool));
+        self.open = Some(Open { db, file, ids, workers, pools });
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let is_due = self.rows_since_checkpoint >= CHECKPOINT_ROWS
+            || (self.is_dirty
+                && self.checkpointed.elapsed() >= Duration::from_millis(CHECKPOINT_INTERVAL_MS));
+        if is_due {
+            // A reader may keep it from finishing; the next one goes on.
+            open.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+            self.checkpointed = Instant::now();
+            self.rows_since_checkpoint = 0;
+            self.is_dirty = false;
+        }
+        Ok(())
+    }
+}
+
+impl LedgerSink for SqliteSink {
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let open = self.open.as_mut().ok_or_else(not_open)?;
+        let last_key = open.write(batch).map_err(|failure| failure.of(&self.path))?;
+        self.position.batch = batch.number;
+        self.position.last_key = self.position.last_key.max(last_key);
+        self.rows_since_checkpoint += batch.rows.len() as u64;
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), SinkError> {
+        // The old connection ends first: it may hold a transaction.
+        let ids = self.open.take().map(|open| open.ids);
+        self.open_file(ids).map_err(|error| {
+            let trouble = match &error {
+                OpenError::DirectoryMissing(_) => Trouble::Gone,
+                OpenError::ReadOnly(_) => Trouble::ReadOnly,
+                OpenError::InUse { .. } => Trouble::Busy,
+                OpenError::Corrupt { .. } | OpenError::NotALedger(_) => Trouble::Corrupt,
+                OpenError::Sqlite { source, .. } => trouble_of(source),
+                _ => Trouble::Other,
+            };
+            SinkError { trouble, message: error.to_string() }
+        })
+    }
+
+    fn maintain(&mut self, now_us: u64, budget: Duration) -> Result<Maintained, SinkError> {
+        let Some(open) = &mut self.open else { return Err(not_open()) };
+        let pruned = self.pruner.step(&mut open.db, now_us, budget);
+        if pruned.as_ref().is_ok_and(|pruned| *pruned != Maintained::default()) {
+            self.is_dirty = true;
+        }
+        pruned
+            .and_then(|pruned| self.checkpoint().map(|()| pruned))
+            .map_err(|error| Failure::Sqlite(error).of(&self.path))
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let Some(Open { db, .. }) = self.open.take() else { return Err(not_open()) };
+        let closed = db
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .and_then(|()| db.close().map_err(|(_, error)| error));
+        self.lock = None;
+        closed.map_err(|error| Failure::Sqlite(error).of(&self.path))
+    }
+}
+
+impl Open {
+    /// The whole batch in one transaction; the greatest key in it.
+    fn write(&mut self, batch: &Batch) -> Result<u64, Failure> {
+        self.file.check()?;
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut filing = Filing {
+            db: &transaction,
+            ids: &mut self.ids,
+            workers: &mut self.workers,
+            pools: &mut self.pools,
+        };
+        let last_key = filing.file(batch)?;
+        // Once more, as late as can be: what is committed into a file without a name is lost.
+        self.file.check()?;
+        transaction.commit()?;
+        Ok(last_key)
+    }
+}
+
+/// A batch on its way into the tables.
+struct Filing<'a> {
+    db: &'a Connection,
+    ids: &'a mut Ids,
+    workers: &'a mut Rollup,
+    pools: &'a mut Rollup,
+}
+
+impl Filing<'_> {
+    fn file(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
+        for note in &batch.notes {
+            notes::write(self.db, self.ids, note)?;
+        }
+        let mut insert = self.db.prepare_cached(INSERT_SHARE)?;
+        for (key, row) in &batch.rows {
+            self.share(&mut insert, *key, row)?;
+        }
+        let written_us = now_us();
+        for (_, gap) in &batch.gaps {
+            self.gap(gap, written_us)?;
+        }
+        self.workers.write(self.db)?;
+        self.pools.write(self.db)?;
+        let last_key = batch.rows.last().map_or(0, |&(key, _)| key);
+        self.db
+            .prepare_cached(
+                "UPDATE meta SET batch = ?1, share_key = max(share_key, ?2), shares_written = shares_written + ?3",
+            )?
+            .execute(params![batch.number as i64, last_key as i64, batch.rows.len() as i64])?;
+        Ok(last_key)
+    }
+
+    #[inline]
+    fn share(&mut self, insert: &mut CachedStatement<'_>, key: u64, row: &ShareRow) -> rusqlite::Result<()> {
+        let worker = self.ids.worker(self.db, row.worker, key)?;
+        let pool = self.ids.pool(self.db, row.pool, key)?;
+        let session = self.ids.session(self.db, row.session)?;
+        let reason = self.ids.reason(self.db, row.reason)?;
+        insert.raw_bind_parameter(1, key as i64)?;
+        insert.raw_bind_parameter(2, worker)?;
+        insert.raw_bind_parameter(3, pool)?;
+        insert.raw_bind_parameter(4, session as i64)?;
+        insert.raw_bind_parameter(5, row.job)?;
+        rollups::bind_difficulty(insert, 6, credited(row.difficulty))?;
+        match stored_share_difficulty(row.share_difficulty) {
+            Some(difficulty) => rollups::bind_difficulty(insert, 7, difficulty)?,
+            None => insert.raw_bind_parameter(7, Null)?,
+        }
+        insert.raw_bind_parameter(8, row.latency_us)?;
+        insert.raw_bind_parameter(9, codes::outcome(row.outcome))?;
+        insert.raw_bind_parameter(10, codes::class(row.class))?;
+        insert.raw_bind_parameter(11, row.code)?;
+        insert.raw_bind_parameter(12, reason)?;
+        insert.raw_bind_parameter(13, row.block_candidate)?;
+        insert.raw_execute()?;
+        let minute = minute_of(key);
+        self.workers.add(self.db, TallyKey { minute, worker, pool }, row)?;
+        self.pools.add(self.db, TallyKey { minute, worker: 0, pool }, row)
+    }
+
+    fn gap(&mut self, gap: &Gap, written_us: u64) -> rusqlite::Result<()> {
+        notes::gap(self.db, gap, written_us)?;
+        for (key, tally) in gap.tallies.entries().iter().chain(&gap.unattributed) {
+            let seen_us = u64::from(key.minute) * MINUTE_US;
+            let worker = self.ids.worker(self.db, WorkerKey(key.worker), seen_us)?;
+            let pool = self.ids.pool(self.db, PoolKey(key.pool as u16), seen_us)?;
+            let minute = key.minute;
+            self.workers.merge(self.db, TallyKey { minute, worker, pool }, tally)?;
+            self.pools.merge(self.db, TallyKey { minute, worker: 0, pool }, tally)?;
+        }
+        Ok(())
+    }
+}
+
+/// `None` where it was not checked.
+fn stored_share_difficulty(difficulty: f64) -> Option<f64> {
+    difficulty.is_finite().then(|| if difficulty >= WHOLE_FROM { difficulty.round() } else { difficulty })
+}
+
+fn read_meta(db: &Connection) -> rusqlite::Result<(Position, u64)> {
+    let sql =
+        "SELECT identity, batch, max(share_key, ifnull((SELECT max(id) FROM shares), 0)), sessions_reserved
+               FROM meta";
+    db.query_row(sql, [], |row| {
+        let number = |at: usize| row.get::<_, i64>(at).map(|number| number as u64);
+        Ok((Position { ledger: number(0)?, batch: number(1)?, last_key: number(2)? }, number(3)?))
+    })
+}
+
+/// Why a batch was not written.
+enum Failure {
+    File(SinkError),
+    Sqlite(rusqlite::Error),
+}
+
+impl Failure {
+    fn of(self, path: &Path) -> SinkError {
+        match self {
+            Self::File(error) => error,
+            Self::Sqlite(error) => SinkError {
+                trouble: trouble_of(&error),
+                message: format!("the ledger {}: {error}", path.display()),
+            },
+        }
+    }
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+fn trouble_of(error: &rusqlite::Error) -> Trouble {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Trouble::DiskFull,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Trouble::ReadOnly,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Corrupt,
+        _ => Trouble::Other,
+    }
+}
+
+fn not_open() -> SinkError {
+    SinkError { trouble: Trouble::Other, message: "the ledger is not open".into() }
+}

@@ -1,0 +1,250 @@
+//! The ledger's thread: empties the outboxes ten times a second, gives each row its key, and has the sink write what
+//! belongs together, again and again until it succeeds.
+//!
+//! While a write fails the outboxes are not emptied: they fill, and then their shards fold into gaps. So memory stays
+//! bounded and no shard ever waits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::clock::now_us;
+use crate::health::{Health, State};
+use crate::limits::{
+    BATCH_INTERVAL_MS, BATCH_NOTES_MAX, BATCH_ROWS_MAX, MAINTENANCE_STEP_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN,
+};
+use crate::outbox::Inbox;
+use crate::sink::{Batch, LedgerSink, Position};
+
+/// The wish to stop, and until when the thread may try to write what is left.
+#[derive(Debug, Default)]
+pub(crate) struct StopSignal {
+    deadline: Mutex<Option<Instant>>,
+}
+
+impl StopSignal {
+    pub(crate) fn set(&self, deadline: Instant) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// How the ledger stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// Shares that were pushed and are not in the ledger, since it could not be written in time.
+    pub shares_unwritten: u64,
+    /// Shards that had not dropped their outbox; what they pushed afterwards is gone.
+    pub outboxes_open: usize,
+    /// Whether the thread ended by a bug.
+    pub died: bool,
+}
+
+impl Stopped {
+    /// Whether everything is in the ledger.
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+pub(crate) struct Writer<S> {
+    sink: S,
+    inboxes: Vec<Inbox>,
+    health: Arc<Health>,
+    stop: Arc<StopSignal>,
+    position: Position,
+    batch: Batch,
+}
+
+impl<S: LedgerSink> Writer<S> {
+    pub(crate) fn new(sink: S, inboxes: Vec<Inbox>, health: Arc<Health>, stop: Arc<StopSignal>) -> Self {
+        let position = sink.position();
+        Self { sink, inboxes, health, stop, position, batch: Batch::default() }
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(mut self) -> Stopped {
+        let died = ReportDeath(Arc::clone(&self.health));
+        loop {
+            let cycle_started = Instant::now();
+            let started_us = now_us();
+            // Looked at before collecting: what a shard pushed before it dropped its end is then collected.
+            let is_last = self.stop.deadline().is_some() && self.inboxes.iter().all(Inbox::is_closed);
+            let took_all = self.collect();
+            if !self.batch.is_empty() && !self.write() {
+                break;
+            }
+            if took_all {
+                self.health.durable_up_to(started_us, self.rows_waiting());
+            }
+            if (took_all && is_last) || self.stop.is_over() {
+                break;
+            }
+            let budget = Duration::from_millis(MAINTENANCE_STEP_MS_MAX);
+            self.health.maintained(self.sink.maintain(now_us(), budget));
+            if took_all {
+                thread::park_timeout(
+                    Duration::from_millis(BATCH_INTERVAL_MS).saturating_sub(cycle_started.elapsed()),
+                );
+            }
+        }
+        let stopped = self.finish();
+        std::mem::forget(died);
+        stopped
+    }
+
+    /// Fills the batch from all outboxes, each getting its fair part; whether they are empty now.
+    fn collect(&mut self) -> bool {
+        let (mut took_all, mut last_key) = (true, self.position.last_key);
+        let parts = self.inboxes.len().max(1);
+        let (rows_max, notes_max) = ((BATCH_ROWS_MAX / parts).max(1), (BATCH_NOTES_MAX / parts).max(1));
+        let Batch { rows, notes, gaps, number } = &mut self.batch;
+        *number = self.position.batch + 1;
+        for (shard, inbox) in self.inboxes.iter().enumerate() {
+            let rows_taken = inbox.take_rows(rows_max, |row| {
+                last_key = Batch::key_after(last_key, &row);
+                rows.push((last_key, row));
+            });
+            let notes_before = notes.len();
+            notes.extend(std::iter::from_fn(|| inbox.take_note()).take(notes_max));
+            gaps.extend(std::iter::from_fn(|| inbox.take_gap()).map(|gap| (shard, gap)));
+            took_all &= rows_taken < rows_max && notes.len() - notes_before < notes_max;
+        }
+        took_all
+    }
+
+    /// Writes the batch, however often it takes; false if the time to stop came first.
+    fn write(&mut self) -> bool {
+        let mut pause_ms = RETRY_MS_MIN;
+        let mut may_write = true;
+        loop {
+            let started = Instant::now();
+            let result = if may_write { self.sink.write(&self.batch) } else { self.sink.reopen() };
+            match result {
+                Ok(()) if may_write => {
+                    self.written(started.elapsed());
+                    return true;
+                }
+                // The error may have come after the commit.
+                Ok(()) if self.is_written() => {
+                    self.written(started.elapsed());
+                    return true;
+                }
+                Ok(()) => {
+                    self.renumber();
+                    may_write = true;
+                }
+                Err(error) => {
+                    self.health.failed(&error, self.rows_waiting());
+                    if !self.pause(Duration::from_millis(pause_ms)) {
+                        return false;
+                    }
+                    pause_ms = (pause_ms * 2).min(RETRY_MS_MAX);
+                    may_write = false;
+                }
+            }
+        }
+    }
+
+    /// Whether the reopened ledger has this batch.
+    fn is_written(&self) -> bool {
+        let found = self.sink.position();
+        found.ledger == self.position.ledger && found.batch >= self.batch.number
+    }
+
+    /// Fits the batch to the ledger as it was found: keys stay as they are unless it is another ledger.
+    fn renumber(&mut self) {
+        let found = self.sink.position();
+        let collides = self.batch.rows.first().is_some_and(|&(key, _)| key <= found.last_key);
+        if found.ledger != self.position.ledger || collides {
+            log::warn!("the ledger was replaced; going on in the one that is there now");
+            let mut last_key = found.last_key;
+            for (key, row) in &mut self.batch.rows {
+                last_key = Batch::key_after(last_key, row);
+                *key = last_key;
+            }
+        }
+        self.batch.number = found.batch + 1;
+        self.position = found;
+    }
+
+    fn written(&mut self, took: Duration) {
+        self.health.wrote(&self.batch, took.as_micros() as u64);
+        self.position = self.sink.position();
+        self.batch.rows.clear();
+        self.batch.notes.clear();
+        for (shard, gap) in self.batch.gaps.drain(..) {
+            if let Some(inbox) = self.inboxes.get(shard) {
+                inbox.give_back(gap);
+            }
+        }
+    }
+
+    /// Waits, but no longer than to the end of all patience; whether there is any left.
+    fn pause(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            let now = Instant::now();
+            match self.stop.deadline() {
+                Some(deadline) if now >= deadline => return false,
+                // Somebody waits for the end: try often.
+                Some(_) if now + Duration::from_millis(RETRY_MS_MIN) < until => {
+                    thread::park_timeout(Duration::from_millis(RETRY_MS_MIN));
+                    return true;
+                }
+                _ if now >= until => return true,
+                _ => thread::park_timeout(until - now),
+            }
+        }
+    }
+
+    fn rows_waiting(&self) -> u64 {
+        self.inboxes.iter().map(|inbox| inbox.rows_waiting() as u64).sum()
+    }
+
+    fn finish(mut self) -> Stopped {
+        let mut stopped = Stopped {
+            shares_unwritten: self.shares_in_batch(),
+            outboxes_open: self.inboxes.iter().filter(|inbox| !inbox.is_closed()).count(),
+            died: false,
+        };
+        self.batch = Batch::default();
+        while !self.collect() {
+            stopped.shares_unwritten += self.shares_in_batch();
+            self.batch = Batch::default();
+        }
+        stopped.shares_unwritten += self.shares_in_batch();
+        if let Err(error) = self.sink.finish() {
+            log::warn!("the ledger could not be closed in order, the next start will do it: {error}");
+        }
+        if stopped.shares_unwritten > 0 {
+            log::error!("{} shares could not be written to the ledger", stopped.shares_unwritten);
+        }
+        if stopped.shares_unwritten == 0 {
+            self.health.ended(State::Stopped);
+        }
+        stopped
+    }
+
+    fn shares_in_batch(&self) -> u64 {
+        let in_gaps: u64 = self.batch.gaps.iter().map(|(_, gap)| gap.shares.total()).sum();
+        self.batch.rows.len() as u64 + in_gaps
+    }
+}
+
+/// Says so when the thread unwinds.
+struct ReportDeath(Arc<Health>);
+
+impl Drop for ReportDeath {
+    fn drop(&mut self) {
+        log::error!("the ledger's thread died by a bug; nothing is written any more");
+        self.0.ended(State::Died);
+    }
+}
