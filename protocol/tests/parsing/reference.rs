@@ -1,12 +1,56 @@
-//! What a line says, once by the parser under test and once by `serde_json` alone.
+//! The lines of a stream and what a line says: once by the code under test, once by a plain `split` and by `serde_json`.
 
 use std::fmt;
 
+use adit_protocol::framer::{BufferPool, Framer, LineTooLong, Received};
 use adit_protocol::limits::{LINE_PADDING, PARAMS_MAX};
 use adit_protocol::message::{Kind, Line};
 use adit_protocol::parse::{ParseError, Parser};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// A line limit so small that lines around it are common.
+pub const LIMIT: usize = 40;
+
+/// The lines that `framer` makes of `pieces`, one receive each, and the error that ended it.
+pub fn by_framer<const MAX: usize>(
+    framer: &mut Framer<MAX>,
+    pieces: &[&[u8]],
+) -> (Vec<Vec<u8>>, Option<LineTooLong>) {
+    let (mut lines, mut spare) = (Vec::new(), BufferPool::default());
+    for piece in pieces {
+        let mut bytes = [piece, &[b'\n'; LINE_PADDING][..]].concat();
+        let mut received = Received::new(&mut bytes, piece.len()).expect("padded");
+        loop {
+            match framer.next_line(&mut received, &mut spare) {
+                Ok(Some(line)) => {
+                    lines.push(line.as_bytes().to_vec());
+                    // Whoever gets the line may read on behind it.
+                    let (bytes, len) = line.into_parts();
+                    assert!(bytes.len() >= len + LINE_PADDING);
+                }
+                Ok(None) => break,
+                Err(error) => return (lines, Some(error)),
+            }
+        }
+    }
+    (lines, None)
+}
+
+/// The same by a plain split.
+pub fn by_split(bytes: &[u8]) -> (Vec<Vec<u8>>, Option<LineTooLong>) {
+    let (mut lines, mut parts) = (Vec::new(), bytes.split(|&byte| byte == b'\n').peekable());
+    while let Some(part) = parts.next() {
+        if part.len() > LIMIT {
+            return (lines, Some(LineTooLong { limit: LIMIT }));
+        }
+        let text = part.strip_suffix(b"\r").unwrap_or(part);
+        if parts.peek().is_some() && !text.is_empty() {
+            lines.push(text.to_vec());
+        }
+    }
+    (lines, None)
+}
 
 /// A message with the raw texts of its members, `None` where there is no such member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
