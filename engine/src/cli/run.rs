@@ -76,8 +76,9 @@ fn serve(
     let drain = Duration::from_millis(settings.timeouts.drain_ms);
     let admin_address = settings.admin;
     let running = Supervisor::start(settings)?;
+    // This end stays here: without an admin server there would be none, and waiting for one that is gone does not wait.
     let (drain_sender, drain_asked) = channel::bounded(1);
-    let operators = Operators::new(running.figures().clone(), shown, drain_sender);
+    let operators = Operators::new(running.figures().clone(), shown, drain_sender.clone());
     let _admin = start_admin(admin_address, operators)?;
     for address in running.listen_addrs() {
         log::info!("listening on {address}, pool {pool}");
@@ -88,6 +89,7 @@ fn serve(
             return Err(RunError::Shard(running.join().err()));
         }
     }
+    drop(drain_sender);
     running.stop(drain);
     running.join().map_err(|error| RunError::Shard(Some(error)))?;
     log::info!("stopped");
