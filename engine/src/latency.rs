@@ -69,16 +69,23 @@ impl Recorder {
         self.due
     }
 
+    /// Publishes what is left, waiting for a reader if need be: the shard ends.
+    pub fn finish(&mut self) {
+        self.add_to(&mut self.published.clone().lock());
+    }
+
     /// Adds the values so far to the published copy, unless it is being read just now.
     pub fn publish(&mut self, now: Moment) {
-        let Some(mut published) = self.published.try_lock() else {
-            self.due = now.plus_ms(PUBLISH_MS);
-            return;
-        };
+        match self.published.clone().try_lock() {
+            Some(mut published) => self.add_to(&mut published),
+            None => self.due = now.plus_ms(PUBLISH_MS),
+        }
+    }
+
+    fn add_to(&mut self, published: &mut Histogram<u64>) {
         if let Err(error) = published.add(&self.own) {
             log::error!("publishing latencies: {error}");
         }
-        drop(published);
         self.own.reset();
         self.due = Moment::NEVER;
     }

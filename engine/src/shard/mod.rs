@@ -114,6 +114,7 @@ pub async fn run(seed: Seed, ready: impl FnOnce(io::Result<()>)) -> io::Result<(
             plane.mailbox.back();
         }
     }
+    plane.latency.finish();
     sleeper.close().await;
     Ok(())
 }

@@ -1,15 +1,25 @@
-//! What cannot be brought about from outside: a bug in a session.
+//! What cannot be brought about or seen from outside: a bug in a session, what the plane allocates.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use adit_protocol::event::CloseReason;
+use adit_protocol::event::{CloseReason, Outcome};
 
-use super::json_text;
-use crate::counters::Counter;
+use super::mailbox::Mailbox;
+use super::plane::Plane;
+use super::{Seed, json_text};
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::counters::{self, Counter, Counters};
+use crate::latency::Recorder;
+use crate::listen;
+use crate::resolver::Resolver;
+use crate::ring::eventfd::EventFd;
 use crate::settings::{PoolSettings, Settings};
 use crate::supervisor::Supervisor;
+use crate::workers::Registry;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const PANIC: &[u8] = b"{\"panic\":";
@@ -57,6 +67,92 @@ fn a_bug_in_a_session_ends_that_session_only() {
     drop((good, good_pool));
     adit.stop(Duration::ZERO);
     adit.join().unwrap();
+}
+
+/// A plane to be turned by hand, its counters, and a miner that is connected to it.
+fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream) {
+    let port = pool.local_addr().unwrap().port();
+    let settings = Arc::new(Settings::with_pool(PoolSettings::transparent("127.0.0.1", port)));
+    let listeners = listen::listen((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
+    let miner = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+    miner.set_nodelay(true).unwrap();
+    let (ring_eventfd, park_eventfd) = (Arc::new(EventFd::new().unwrap()), Arc::new(EventFd::new().unwrap()));
+    let (writer, counters) = counters::counters();
+    let plane = Plane::new(Seed {
+        workers: Registry::new(settings.pool.name_rule.clone(), Arc::default()),
+        clock: Clock::start(),
+        listeners,
+        mailbox: Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone())),
+        ring_eventfd,
+        park_eventfd,
+        counters: writer,
+        latency: Recorder::new().0,
+        admission: Admission::new(&settings.limits),
+        addresses: Resolver::start("127.0.0.1", port, LIMIT).unwrap().addresses().clone(),
+        settings,
+    });
+    (plane.unwrap(), counters, miner)
+}
+
+/// Turns until `socket` has bytes, and reads them.
+fn read_while_turning(plane: &mut Plane, mut socket: &TcpStream, bytes: &mut [u8]) -> usize {
+    let start = Instant::now();
+    while start.elapsed() < LIMIT {
+        // What a turn plans goes out with the next one, so none of them may wait long.
+        plane.turn(Some(Duration::from_micros(20))).unwrap();
+        match socket.read(bytes) {
+            Ok(count) => return count,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+    }
+    panic!("nothing came");
+}
+
+#[test]
+fn a_share_from_socket_to_verdict_allocates_nothing() {
+    let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (mut plane, counters, mut miner) = plane(&pool);
+    let mut bytes = [0; 4096];
+    miner.write_all(b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n").unwrap();
+    miner.write_all(b"{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n").unwrap();
+    pool.set_nonblocking(true).unwrap();
+    let mut upstream = loop {
+        plane.turn(Some(Duration::from_millis(1))).unwrap();
+        if let Ok((upstream, _)) = pool.accept() {
+            break upstream;
+        }
+    };
+    upstream.set_nodelay(true).unwrap();
+    upstream.set_nonblocking(true).unwrap();
+    miner.set_nonblocking(true).unwrap();
+
+    let mut round = |bytes: &mut [u8], plane: &mut Plane| {
+        let len = read_while_turning(plane, &upstream, bytes);
+        for line in bytes[..len].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            // `{"id":N,"method":…`: the id as it stands.
+            let (id, rest) = line[6..].split_at(line[6..].iter().position(|&byte| byte == b',').unwrap());
+            let subscribe = rest.windows(9).any(|window| window == b"subscribe");
+            let result = if subscribe { &b"[[],\"00\",4]"[..] } else { b"true" };
+            for part in [b"{\"id\":", id, b",\"result\":", result, b",\"error\":null}\n"] {
+                upstream.write_all(part).unwrap();
+            }
+        }
+        read_while_turning(plane, &miner, bytes)
+    };
+    while counters.snapshot().get(Counter::Authorised) == 0 {
+        round(&mut bytes, &mut plane);
+    }
+    let mut share = |plane: &mut Plane| {
+        let submit = b"{\"id\":4,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"j\",\"00000001\",\"66252f80\",\"00000001\"]}\n";
+        (&miner).write_all(submit).unwrap();
+        round(&mut bytes, plane);
+    };
+    // Buffers grow to what they need.
+    (0..100).for_each(|_| share(&mut plane));
+    let before = counters.snapshot().shares(Outcome::Accepted);
+    let allocations = allocation_counter::measure(|| (0..1_000).for_each(|_| share(&mut plane)));
+    assert!(counters.snapshot().shares(Outcome::Accepted) >= before + 999);
+    assert_eq!(allocations.count_total, 0, "{allocations:?}");
 }
 
 #[test]
