@@ -4,3 +4,5 @@
 pub mod checks;
 #[path = "../../protocol/tests/parsing/reference.rs"]
 pub mod reference;
+#[path = "../../protocol/tests/rig/mod.rs"]
+pub mod rig;

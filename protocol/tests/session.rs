@@ -570,3 +570,17 @@ fn the_share_check_notes_what_a_share_reached_and_leaves_the_verdict_to_the_pool
     assert!(shares[1].share_difficulty < 1e-9);
     assert!(shares.iter().all(|share| share.outcome == Outcome::Accepted && !share.block_candidate));
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "reads the corpus")]
+fn the_corpus_of_the_session_passes() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/session");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).expect("a corpus") {
+        let path = entry.expect("an entry").path();
+        println!("{}", path.display());
+        rig::fuzz::session(&std::fs::read(&path).expect("a file of the corpus"));
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} files");
+}

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod fuzz;
+
 use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Oddity, Side};
 use adit_protocol::limits::LINE_PADDING;
 use adit_protocol::moment::Moment;
@@ -124,6 +126,14 @@ impl Rig {
             );
         }
         self.now = end;
+    }
+
+    pub fn take_miner_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.to_miner)
+    }
+
+    pub fn take_pool_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.to_pool)
     }
 
     pub fn take_miner(&mut self) -> String {
