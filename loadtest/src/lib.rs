@@ -10,8 +10,10 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod compare;
 pub mod cpu_miner;
 pub mod json_line;
+pub mod lean;
 mod line_socket;
 pub mod peer;
 pub mod practice_pool;
@@ -23,4 +25,5 @@ pub mod share;
 pub mod sim_miner;
 mod timers;
 pub mod transcript;
+pub mod usage;
 pub mod wait;

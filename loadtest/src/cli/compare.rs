@@ -1,0 +1,98 @@
+//! `adit-loadtest compare`: Adit beside other proxies under the same load.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use adit_loadtest::compare::{Comparison, Cores, Load, MeasureError, Plan, Proxy};
+use clap::Args;
+
+use super::{EXIT_NO_CONCLUSION, fail, print, tell};
+
+/// Rounds of each load, and time that is measured in each.
+const FULL: (usize, Duration) = (7, Duration::from_secs(2));
+const QUICK: (usize, Duration) = (3, Duration::from_millis(700));
+
+/// Adit, haproxy, nginx and no proxy at all under the same load, round by round: CPU, latency and memory
+#[derive(Args, Debug)]
+pub(super) struct Compare {
+    /// The Adit to measure
+    #[arg(long, value_name = "PATH", default_value = "target/release/adit")]
+    adit: PathBuf,
+
+    /// A further argument of `adit run`, as in --adit-arg=--share-check; {ledger} stands for a file made anew each time
+    #[arg(long = "adit-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
+    adit_arguments: Vec<String>,
+
+    /// A look in less than three minutes, with fewer and shorter rounds
+    #[arg(long)]
+    quick: bool,
+
+    /// Rounds of each load [default: 7, quick 3]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+
+    /// Time measured in each round [default: 2000, quick 700]
+    #[arg(long, value_name = "MS")]
+    window_ms: Option<u64>,
+
+    /// Only the closed loops with these numbers of connections; 0 is the fixed rate
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    only: Vec<usize>,
+
+    /// Only these proxies; haproxy is always among them
+    #[arg(long, value_name = "NAME,NAME,…", value_delimiter = ',')]
+    proxies: Vec<String>,
+
+    /// Write the medians to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn execute(arguments: &Compare) -> ExitCode {
+    let outcome = plan(arguments).and_then(|plan| {
+        let comparison = plan.run(tell);
+        tell("");
+        let comparison = comparison?;
+        if let Some(file) = &arguments.json {
+            fs::write(file, format!("{:#}\n", comparison.json()))?;
+        }
+        Ok(comparison)
+    });
+    match outcome {
+        Ok(comparison) => conclude(&comparison),
+        Err(error) => fail(&error),
+    }
+}
+
+fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
+    let (rounds, window) = if arguments.quick { QUICK } else { FULL };
+    let window = arguments.window_ms.map_or(window, Duration::from_millis);
+    let is_wanted = |load: &Load| {
+        let number = if load.kind() == "closed" { load.connections } else { 0 };
+        arguments.only.is_empty() || arguments.only.contains(&number)
+    };
+    let is_named = |proxy: &Proxy| {
+        *proxy == Proxy::Haproxy
+            || arguments.proxies.is_empty()
+            || arguments.proxies.iter().any(|name| name == proxy.name())
+    };
+    Ok(Plan {
+        proxies: Proxy::ALL.into_iter().filter(is_named).collect(),
+        loads: Load::ALL.into_iter().filter(is_wanted).collect(),
+        rounds: arguments.rounds.unwrap_or(rounds).max(1),
+        settle: window / 4,
+        warm_up: window / 4,
+        window,
+        cores: Cores::of_this_machine()?,
+        adit: arguments.adit.clone(),
+        adit_arguments: arguments.adit_arguments.clone(),
+        peers: std::env::current_exe()?,
+    })
+}
+
+fn conclude(comparison: &Comparison) -> ExitCode {
+    let printed = print(comparison);
+    if comparison.too_noisy().is_empty() { printed } else { ExitCode::from(EXIT_NO_CONCLUSION) }
+}

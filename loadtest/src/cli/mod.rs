@@ -1,0 +1,72 @@
+//! The command line of `adit-loadtest`.
+
+mod compare;
+mod lean;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An objective was missed, or something failed.
+const EXIT_FAILED: u8 = 1;
+/// The machine was too noisy for a conclusion.
+const EXIT_NO_CONCLUSION: u8 = 3;
+
+/// Load for Adit and other Stratum proxies.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 all well, 1 failed, 2 wrong arguments, 3 too noisy for a conclusion."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compare(compare::Compare),
+    Pool(lean::Pool),
+    Miners(lean::Miners),
+}
+
+/// Does what the process's arguments say.
+pub(crate) fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Compare(arguments) => compare::execute(&arguments),
+        Command::Pool(arguments) => lean::pool(&arguments),
+        Command::Miners(arguments) => lean::miners(&arguments),
+    }
+}
+
+/// Says on stderr what went wrong.
+fn fail(message: &dyn Display) -> ExitCode {
+    // Where stderr is closed, the exit code has to do.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    ExitCode::from(EXIT_FAILED)
+}
+
+/// Writes a result to stdout.
+fn print(text: &dyn Display) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format_args!("stdout: {error}")),
+    }
+}
+
+/// Progress on stderr: one line that is written over on a terminal, a line each elsewhere. Empty text ends it.
+fn tell(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    // Where stderr is closed nobody wants to know.
+    let _ = if std::io::IsTerminal::is_terminal(&stderr) {
+        write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush())
+    } else if text.is_empty() {
+        Ok(())
+    } else {
+        writeln!(stderr, "{text}")
+    };
+}

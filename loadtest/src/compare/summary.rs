@@ -1,0 +1,250 @@
+//! What a comparison says: medians and spread, ratios within rounds, and whether the machine was quiet enough.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::{Load, LoadSamples, Proxy, Sample};
+use crate::lean::miners::{LeanReport, Pace};
+
+/// How far from one the ratio of haproxy to itself may be, in the middle of all rounds, for a conclusion.
+pub const NULL_OFF_MAX: f64 = 0.10;
+/// What the names of Adit's serving threads start with.
+const SHARD_THREAD: &str = "adit-shard";
+
+/// All figures of a comparison.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Load by load.
+    pub loads: Vec<LoadSamples>,
+}
+
+/// The middle of some figures, and their ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spread {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Comparison {
+    /// The loads at which haproxy differed too much from itself, each with how much.
+    pub fn too_noisy(&self) -> Vec<(Load, f64)> {
+        let noisy = |samples: &LoadSamples| {
+            let off = samples.null_off()?;
+            (off > NULL_OFF_MAX).then_some((samples.load, off))
+        };
+        self.loads.iter().filter_map(noisy).collect()
+    }
+
+    /// One row per proxy and load.
+    pub fn json(&self) -> Value {
+        let rows: Vec<Value> = self.loads.iter().flat_map(LoadSamples::json_rows).collect();
+        json!({ "rows": rows })
+    }
+}
+
+impl LoadSamples {
+    fn proxies(&self) -> Vec<(Proxy, bool)> {
+        let mut proxies: Vec<_> = self.samples.iter().map(|sample| (sample.proxy, sample.is_null)).collect();
+        proxies.sort_unstable();
+        proxies.dedup();
+        proxies
+    }
+
+    fn of(&self, proxy: Proxy, is_null: bool) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(move |sample| sample.proxy == proxy && sample.is_null == is_null)
+    }
+
+    fn spread(&self, proxy: Proxy, is_null: bool, figure: impl Fn(&LeanReport) -> f64) -> Option<Spread> {
+        Spread::of(self.of(proxy, is_null).map(|sample| figure(&sample.report)).collect())
+    }
+
+    /// A figure of one proxy over haproxy's CPU per round trip in the same round.
+    fn ratios(&self, proxy: Proxy, is_null: bool, figure: impl Fn(&LeanReport) -> f64) -> Vec<f64> {
+        let in_round = |sample: &Sample| {
+            let haproxy = self.of(Proxy::Haproxy, false).find(|other| other.round == sample.round)?;
+            let base = haproxy.report.cpu_us_per_round_trip();
+            (base > 0.0).then(|| figure(&sample.report) / base)
+        };
+        self.of(proxy, is_null).filter_map(in_round).collect()
+    }
+
+    /// How far haproxy is from itself, in the middle of all rounds.
+    fn null_off(&self) -> Option<f64> {
+        let ratios = self.ratios(Proxy::Haproxy, true, LeanReport::cpu_us_per_round_trip);
+        Some(Spread::of(ratios.into_iter().map(|ratio| (ratio - 1.0).abs()).collect())?.median)
+    }
+
+    fn json_rows(&self) -> Vec<Value> {
+        let row = |(proxy, _): (Proxy, bool)| {
+            let median = |figure: &dyn Fn(&LeanReport) -> f64| {
+                self.spread(proxy, false, figure).map_or(0.0, |spread| rounded(spread.median))
+            };
+            let ratio = Spread::of(self.ratios(proxy, false, LeanReport::cpu_us_per_round_trip));
+            let ratio = ratio.filter(|_| proxy != Proxy::Direct).map(|ratio| rounded(ratio.median));
+            json!({
+                "proxy": proxy.name(),
+                "load": self.load.kind(),
+                "connections": self.load.connections,
+                "cpu_us_per_round_trip": median(&LeanReport::cpu_us_per_round_trip),
+                "ratio_to_haproxy": ratio,
+                "p50_us": median(&|report| report.p50_us as f64),
+                "p99_us": median(&|report| report.p99_us as f64),
+                "rss_kib_per_idle_pair": median(&|report| report.rss_kib_per_idle_pair),
+            })
+        };
+        self.proxies().into_iter().filter(|&(_, is_null)| !is_null).map(row).collect()
+    }
+
+    fn write_proxy(&self, out: &mut fmt::Formatter<'_>, proxy: Proxy, is_null: bool) -> fmt::Result {
+        let median = |figure: &dyn Fn(&LeanReport) -> f64| {
+            self.spread(proxy, is_null, figure).map_or(0.0, |spread| spread.median)
+        };
+        let name = if is_null { "haproxy again" } else { proxy.name() };
+        let is_proxy = proxy != Proxy::Direct;
+        let cpu = self.spread(proxy, is_null, LeanReport::cpu_us_per_round_trip).filter(|_| is_proxy);
+        let ratio =
+            Spread::of(self.ratios(proxy, is_null, LeanReport::cpu_us_per_round_trip)).filter(|_| is_proxy);
+        writeln!(
+            out,
+            "  {name:<14}{:>22}{:>21}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{:>10.2}{:>10.0}{:>10.1}",
+            text(cpu, 2),
+            text(ratio, 3),
+            median(&LeanReport::round_trips_per_second),
+            median(&|report| report.p50_us as f64),
+            median(&|report| report.p99_us as f64),
+            median(&|report| report.p999_us as f64),
+            median(&|report| report.rss_kib_per_idle_pair),
+            median(&|report| report.logins_per_second),
+            median(&|report| report.cpu_us_per_login),
+        )?;
+        if proxy == Proxy::Adit {
+            let shards = |report: &LeanReport| report.cpu_us_of(|thread| thread.starts_with(SHARD_THREAD));
+            let cpu = self.spread(proxy, false, shards);
+            let ratio = Spread::of(self.ratios(proxy, false, shards));
+            writeln!(out, "  {:<14}{:>22}{:>21}", "  shards alone", text(cpu, 2), text(ratio, 3))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for samples in &self.loads {
+            let load = samples.load;
+            match load.pace {
+                Pace::Closed => writeln!(out, "{} connections, closed loop", load.connections)?,
+                Pace::PerSecond(rate) => writeln!(out, "{} connections, {rate}/s", load.connections)?,
+            }
+            writeln!(
+                out,
+                "  {:<14}{:>22}{:>21}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}",
+                "",
+                "CPU µs per round trip",
+                "ratio to haproxy",
+                "trips/s",
+                "p50 µs",
+                "p99 µs",
+                "p99.9 µs",
+                "KiB/pair",
+                "logins/s",
+                "µs/login"
+            )?;
+            for (proxy, is_null) in samples.proxies() {
+                samples.write_proxy(out, proxy, is_null)?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out, "Medians of the rounds (lowest–highest); ratios within a round.")?;
+        for (load, off) in self.too_noisy() {
+            let (connections, kind, off) = (load.connections, load.kind(), off * 100.0);
+            writeln!(
+                out,
+                "No conclusion at {connections} {kind}: haproxy differed from itself by {off:.0} %."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Option<Self> {
+        figures.sort_unstable_by(f64::total_cmp);
+        let (&low, &high) = (figures.first()?, figures.last()?);
+        let middle = figures.len() / 2;
+        let upper = *figures.get(middle)?;
+        let lower = if figures.len().is_multiple_of(2) { *figures.get(middle - 1)? } else { upper };
+        Some(Self { low, median: f64::midpoint(lower, upper), high })
+    }
+}
+
+fn text(spread: Option<Spread>, digits: usize) -> String {
+    spread.map_or("-".into(), |Spread { low, median, high }| {
+        format!("{median:.digits$} ({low:.digits$}–{high:.digits$})")
+    })
+}
+
+/// Three digits behind the point: more would be noise.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(cpu_us: u64) -> LeanReport {
+        LeanReport {
+            round_trips: 10,
+            window_s: 1.0,
+            cpu_ns: [("adit-shard-0".into(), cpu_us * 9_000), ("other".into(), cpu_us * 1_000)].into(),
+            p50_us: 40,
+            p99_us: 90,
+            rss_kib_per_idle_pair: 2.5,
+            ..LeanReport::default()
+        }
+    }
+
+    /// Rounds with the CPU of haproxy, of haproxy again, and of Adit.
+    fn comparison(rounds: &[[u64; 3]]) -> Comparison {
+        let mut samples = Vec::new();
+        for (round, [first, again, adit]) in rounds.iter().enumerate() {
+            let runs =
+                [(Proxy::Haproxy, false, first), (Proxy::Haproxy, true, again), (Proxy::Adit, false, adit)];
+            for (proxy, is_null, &cpu_us) in runs {
+                samples.push(Sample { round, proxy, is_null, report: report(cpu_us) });
+            }
+        }
+        let load = Load { connections: 100, pace: Pace::Closed };
+        Comparison { loads: vec![LoadSamples { load, samples }] }
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        // The machine got slower from round to round; the ratios do not care.
+        let comparison = comparison(&[[10, 10, 8], [20, 21, 18], [40, 40, 36]]);
+        assert_eq!(comparison.too_noisy(), []);
+        let expected = json!({
+            "proxy": "adit", "load": "closed", "connections": 100, "cpu_us_per_round_trip": 18.0,
+            "ratio_to_haproxy": 0.9, "p50_us": 40.0, "p99_us": 90.0, "rss_kib_per_idle_pair": 2.5,
+        });
+        assert_eq!(comparison.json()["rows"][1], expected);
+        assert_eq!(comparison.json()["rows"].as_array().map(Vec::len), Some(2));
+        let text = comparison.to_string();
+        assert!(text.contains("0.900 (0.800–0.900)") && text.contains("0.810 (0.720–0.810)"), "{text}");
+    }
+
+    #[test]
+    fn a_noisy_machine_allows_no_conclusion() {
+        let comparison = comparison(&[[10, 12, 8], [10, 8, 9], [10, 10, 9]]);
+        assert_eq!(comparison.too_noisy().len(), 1);
+        assert!(comparison.to_string().contains("No conclusion at 100 closed"), "{comparison}");
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]), Some(Spread { low: 1.0, median: 2.5, high: 4.0 }));
+        assert_eq!(Spread::of(Vec::new()), None);
+    }
+}
