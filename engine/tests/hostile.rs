@@ -9,7 +9,7 @@ use adit_loadtest::audit::Audit;
 use adit_loadtest::peer::{Heard, PATIENCE, Peer};
 use adit_loadtest::process::Adit;
 use adit_loadtest::scripted_pool::{Act, Rule, Script, ScriptedPool};
-use adit_loadtest::sim_miner::{CLIENT_HELLO, Fleet, FleetConfig, Pace, Style};
+use adit_loadtest::sim_miner::{CLIENT_HELLO, Fleet, FleetConfig, FleetReport, Pace, Style};
 use adit_loadtest::wait;
 
 use common::adit;
@@ -37,7 +37,7 @@ impl Siege {
     #[track_caller]
     fn new(script: Script) -> Self {
         let pool = ScriptedPool::start(script).expect("a pool");
-        let adit = adit(&pool.url(), &[]);
+        let adit = adit(&pool.url(), &["--log-level", "info,adit::shard=debug"]);
         let config = FleetConfig {
             pace: Pace::PerSecond(SUBMITS_PER_SECOND),
             ..FleetConfig::new(adit.address(), MINERS)
@@ -61,17 +61,32 @@ impl Siege {
         Peer::connect(self.adit.address()).expect("Adit accepts")
     }
 
-    /// A connection that sends this and is then closed. What it is told before.
+    /// A connection that sends this and is then closed, for this reason. What it is told before.
     #[track_caller]
-    fn attack(&self, bytes: &[u8]) -> Vec<String> {
+    fn attack(&self, reason: &str, bytes: &[u8]) -> Vec<String> {
+        let counted = self.closes(reason);
         let mut stranger = self.stranger();
         let _ = stranger.send(bytes); // Adit may close before it has read all of it
-        stranger.lines_until_close()
+        let told = stranger.lines_until_close();
+        let is_counted = wait::until(PATIENCE, || self.closes(reason) == counted + 1);
+        assert!(is_counted, "no close by {reason} after {:?}", String::from_utf8_lossy(bytes));
+        told
+    }
+
+    /// Closes that Adit counted by this reason.
+    fn closes(&self, reason: &str) -> usize {
+        self.adit.log_count(&format!("session ended: {reason}"))
     }
 
     /// The others were not affected, and nothing is left of the attack.
     #[track_caller]
     fn lift(self) {
+        self.lift_with(&[]);
+    }
+
+    /// The same with the books of miners that came and went meanwhile.
+    #[track_caller]
+    fn lift_with(self, others: &[FleetReport]) {
         let answered = self.fleet.progress().answered();
         assert!(wait::until(PATIENCE, || self.fleet.progress().answered() >= answered + 100));
         let returned =
@@ -85,7 +100,9 @@ impl Siege {
         assert_eq!(report.failures, [""; 0]);
         let slow = Duration::from_micros(report.latency_us.value_at_quantile(0.99));
         assert!(slow < AFFECTED, "99 % of the others' answers within {slow:?}");
-        let findings = Audit::new().miners(&report).pool("pool", &self.pool.stop()).run();
+        let log = self.pool.stop();
+        let findings =
+            others.iter().fold(Audit::new().miners(&report), Audit::miners).pool("pool", &log).run();
         findings.assert_clean();
         assert_eq!(findings.totals.accepted, findings.totals.submits);
     }
@@ -95,6 +112,20 @@ impl Siege {
 fn request_of(length: usize) -> String {
     let shape = r#"{"id":1,"method":"mining.subscribe","params":["PAD"]}"#;
     shape.replace("PAD", &"A".repeat(length - (shape.len() - 3)))
+}
+
+/// A request that has the pool do what its script says about this method.
+fn call_of(method: &str) -> Vec<u8> {
+    format!("{{\"id\":1,\"method\":\"{method}\"}}\n").into_bytes()
+}
+
+/// The reason by which a connection is closed that begins like this and is no Stratum.
+fn reason_by_first_byte(bytes: &[u8]) -> &'static str {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(0x16 | 0x80) => "tls_on_plain_port",
+        Some(b'{') => "miner_bad_line",
+        _ => "not_stratum",
+    }
 }
 
 /// Bytes that look like noise and are the same in every run.
@@ -110,7 +141,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 #[test]
 fn a_line_longer_than_the_limit_is_told_and_closed() {
     let siege = Siege::new(Script::default());
-    let told = siege.attack((request_of(MINER_LINE_BYTES_MAX + 1) + "\n").as_bytes());
+    let told = siege.attack("miner_line_too_long", (request_of(MINER_LINE_BYTES_MAX + 1) + "\n").as_bytes());
     assert_eq!(told, [r#"{"id":null,"result":null,"error":[20,"Line too long",null]}"#]);
     // In the middle of a session it is the same.
     let mut stranger = siege.stranger();
@@ -142,11 +173,11 @@ fn binary_noise_is_closed() {
     for seed in 0..100 {
         let mut bytes = noise(seed, 1 + (seed as usize * 97) % 5_000);
         bytes.push(b'\n');
-        siege.attack(&bytes);
+        siege.attack(reason_by_first_byte(&bytes), &bytes);
     }
-    for first in 0..=255 {
-        if !(first == b'{' || first.is_ascii_whitespace()) {
-            siege.attack(&[first, b'\n']);
+    for first in 0..=255_u8 {
+        if !first.is_ascii_whitespace() {
+            siege.attack(reason_by_first_byte(&[first]), &[first, b'\n']);
         }
     }
     siege.lift();
@@ -155,14 +186,14 @@ fn binary_noise_is_closed() {
 #[test]
 fn http_requests_get_an_http_answer_or_an_error() {
     let siege = Siege::new(Script::default());
-    let told = siege.attack(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let told = siege.attack("http_on_plain_port", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(told[0], "HTTP/1.1 400 Bad Request\r");
     for request in [
         "POST /x HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "OPTIONS / RTSP/1.0\r\n\r\n",
     ] {
-        siege.attack(request.as_bytes());
+        siege.attack("http_on_plain_port", request.as_bytes());
     }
     siege.lift();
 }
@@ -170,9 +201,9 @@ fn http_requests_get_an_http_answer_or_an_error() {
 #[test]
 fn a_tls_hello_is_closed_quietly_and_the_prober_mines_in_the_clear() {
     let siege = Siege::new(Script::default());
-    assert_eq!(siege.attack(&CLIENT_HELLO), [""; 0]);
-    assert_eq!(siege.attack(&[0x16]), [""; 0]);
-    assert_eq!(siege.attack(&[0x80, 0x2e, 0x01, 0x00, 0x02]), [""; 0]);
+    assert_eq!(siege.attack("tls_on_plain_port", &CLIENT_HELLO), [""; 0]);
+    assert_eq!(siege.attack("tls_on_plain_port", &[0x16]), [""; 0]);
+    assert_eq!(siege.attack("tls_on_plain_port", &[0x80, 0x2e, 0x01, 0x00, 0x02]), [""; 0]);
     let config = FleetConfig {
         styles: vec![Style::Bfgminer],
         pace: Pace::InFlight(1),
@@ -183,9 +214,9 @@ fn a_tls_hello_is_closed_quietly_and_the_prober_mines_in_the_clear() {
     let probers = Fleet::start(&config).unwrap();
     assert!(probers.all_mining_within(PATIENCE));
     assert!(wait::until(PATIENCE, || probers.progress().accepted() == 30));
-    assert_eq!(probers.finish(PATIENCE).connects, 6, "one probe and one session each");
-    siege.adit.usage().unwrap();
-    drop(siege.fleet); // the pool's books also hold the probers' shares: no audit here
+    let report = probers.finish(PATIENCE);
+    assert_eq!(report.connects, 6, "one probe and one session each");
+    siege.lift_with(&[report]);
 }
 
 #[test]
@@ -199,7 +230,11 @@ fn other_coins_protocols_get_one_error() {
         r#""method":"login","params":{"login":"4A","pass":"x","agent":"xmrig"}"#,
         r#""method":"mining.subscribe","params":["x/1","EthereumStratum/1.0.0"]"#,
     ] {
-        assert_eq!(siege.attack(format!("{{\"id\":1,{call}}}\n").as_bytes()), [told], "{call}");
+        assert_eq!(
+            siege.attack("foreign_coin", format!("{{\"id\":1,{call}}}\n").as_bytes()),
+            [told],
+            "{call}"
+        );
     }
     siege.lift();
 }
@@ -207,14 +242,14 @@ fn other_coins_protocols_get_one_error() {
 #[test]
 fn deep_nesting_is_closed_without_recursion() {
     let siege = Siege::new(Script::default());
-    siege.attack(&vec![b'['; 200_000]);
-    siege.attack(format!("{}\n", "[".repeat(200_000)).as_bytes());
+    siege.attack("not_stratum", &vec![b'['; 200_000]);
+    siege.attack("not_stratum", format!("{}\n", "[".repeat(200_000)).as_bytes());
     for depth in [40, 1_000, 8_000] {
         let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let line = format!("{{\"id\":1,\"method\":\"mining.subscribe\",\"params\":{nested}}}\n");
-        assert_eq!(siege.attack(line.as_bytes()), [BAD_LINE], "{depth} deep");
+        assert_eq!(siege.attack("miner_bad_line", line.as_bytes()), [BAD_LINE], "{depth} deep");
         let line = format!("{{\"id\":{}\n", "{\"a\":".repeat(depth.min(3_000)));
-        assert_eq!(siege.attack(line.as_bytes()), [BAD_LINE], "{depth} deep");
+        assert_eq!(siege.attack("miner_bad_line", line.as_bytes()), [BAD_LINE], "{depth} deep");
     }
     siege.lift();
 }
@@ -239,11 +274,11 @@ fn lines_that_are_no_json_object_are_told_and_closed() {
         b"{'id':1}",
     ];
     for line in lines {
-        let told = siege.attack(&[line, b"\n"].concat());
+        let told = siege.attack("miner_bad_line", &[line, b"\n"].concat());
         assert_eq!(told, [BAD_LINE], "{:?}", String::from_utf8_lossy(line));
     }
     // NULs alone are no text at all.
-    assert_eq!(siege.attack(&[0; 100]), [""; 0]);
+    assert_eq!(siege.attack("not_stratum", &[0; 100]), [""; 0]);
     siege.lift();
 }
 
@@ -271,7 +306,7 @@ fn a_pools_line_longer_than_the_limit_ends_that_pair() {
             .with(Rule::on("x.endless", [Act::Send(endless)])),
     );
     for method in ["x.long", "x.endless"] {
-        let told = siege.attack(format!("{{\"id\":1,\"method\":\"{method}\"}}\n").as_bytes());
+        let told = siege.attack("pool_line_too_long", &call_of(method));
         assert!(told.iter().all(|line| line.len() < 1_000), "{told:?}");
     }
     siege.lift();
@@ -288,7 +323,7 @@ fn a_pool_that_sends_garbage_ends_that_pair_in_the_end() {
             .with(Rule::on("x.deep", [Act::Send([vec![b'['; 200_000], b"\n".to_vec()].concat().repeat(20))])),
     );
     for method in ["x.garbage", "x.nuls", "x.deep"] {
-        siege.attack(format!("{{\"id\":1,\"method\":\"{method}\"}}\n").as_bytes());
+        siege.attack("pool_garbage", &call_of(method));
     }
     siege.lift();
 }

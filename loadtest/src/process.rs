@@ -138,6 +138,11 @@ impl Adit {
         wait::until(time, || self.log.lock().iter().any(|line| line.contains(text)))
     }
 
+    /// How many lines of the log contain `text` so far.
+    pub fn log_count(&self, text: &str) -> usize {
+        self.log.lock().iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Sends a signal by its name: `TERM`, `INT`, `HUP`, `USR1`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) -> io::Result<()> {
         // The shell's own `kill`: no library call for this without `unsafe`.
