@@ -174,10 +174,12 @@ impl Session {
         self.end_if_settled(cx);
     }
 
-    /// The connection to the pool stands.
+    /// The connection to the pool stands. Without an [`Event::Dial`] before it, nothing happens.
     pub fn connected(&mut self, cx: &mut Context<'_>) {
-        self.upstream.link = Link::Up;
-        self.upstream.heard = cx.now;
+        if self.upstream.link == Link::Dialling {
+            self.upstream.link = Link::Up;
+            self.upstream.heard = cx.now;
+        }
     }
 
     /// Nothing more will come from `side`.
