@@ -4,22 +4,30 @@ use std::time::{Duration, Instant};
 
 use adit_protocol::moment::Moment;
 
-/// Turns the monotonic clock into [`Moment`]s. Copies share their origin.
+/// Turns the monotonic clock into [`Moment`]s, and those into wall time. Copies share their origin.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    /// Wall time at the origin, µs since 1970.
+    origin_us: u64,
 }
 
 impl Clock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: Instant::now(), origin_us: adit_store::clock::now_us() }
     }
 
     /// The present.
     #[inline]
     pub fn now(&self) -> Moment {
         Moment(self.origin.elapsed().as_micros() as u64)
+    }
+
+    /// The wall time of a moment, µs since 1970. It never goes back within a run, whatever happens to the system's clock.
+    #[inline]
+    pub fn wall_us(&self, moment: Moment) -> u64 {
+        self.origin_us.saturating_add(moment.0)
     }
 }
 

@@ -3,12 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_admin::view::{
-    Ban, Build, ConfigText, Counts, DrillReport, HealthFacts, Latency, LimitUse, Pool, PoolState,
-    PoolsHealth, ProcessStats, Series, Shard, ShareCounts, Snapshot as Fleet, Span, Subject, SystemHealth,
-    Workers,
+    Ban, Build, ConfigText, Counts, DatabaseHealth, DrillReport, HealthFacts, Latency, LimitUse, Pool,
+    PoolState, PoolsHealth, ProcessStats, Series, Shard, ShareCounts, Snapshot as Fleet, Span, Subject,
+    SystemHealth, Workers,
 };
 use adit_admin::{AuditRecord, Caller, Command, Control, Done, Refusal};
 use adit_protocol::event::{Oddity, Outcome};
+use adit_store::clock::now_us;
+use adit_store::health::{State, Status};
+use adit_store::limits::OUTBOX_ROWS_MAX;
 use crossbeam::channel::Sender;
 
 use crate::counters::{self, CLOSE_REASONS, Counter, ODDITIES, REJECT_CLASSES, Snapshot};
@@ -71,6 +74,23 @@ impl Operators {
         }
     }
 
+    fn database(&self, status: &Status) -> DatabaseHealth {
+        let failing = match &status.state {
+            State::Writing | State::Stopped => None,
+            State::Failing { message, .. } => Some(message.clone()),
+            State::Died => Some("its thread ended by a bug".to_owned()),
+        };
+        let lag_us = if failing.is_some() { now_us().saturating_sub(status.durable_up_to_us) } else { 0 };
+        DatabaseHealth {
+            writable: failing.is_none(),
+            last_error: failing,
+            durable_lag_ms: lag_us / 1_000,
+            queued_rows: status.rows_waiting,
+            queue_rows_max: (OUTBOX_ROWS_MAX * self.figures.shards.len()) as u64,
+            gap_shares: status.shares_in_gaps,
+        }
+    }
+
     fn verdict_time(&self) -> Latency {
         let histogram = self.figures.latency();
         let recorded: Vec<(u64, u64)> = histogram
@@ -128,7 +148,7 @@ impl Control for Operators {
                 enabled: 1,
                 unusable: fault.map(|fault| (self.pool_url(), fault.to_owned())).into_iter().collect(),
             },
-            database: None,
+            database: self.figures.ledger.as_ref().map(|health| self.database(&health.status())),
             system: SystemHealth {
                 started_ms: self.started_ms,
                 accepting: !draining && alive > 0,

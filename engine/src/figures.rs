@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use adit_store::health::Health;
 use hdrhistogram::Histogram;
 
 use crate::admission::Admission;
@@ -43,6 +44,8 @@ pub struct Figures {
     pub admission: Admission,
     /// Where the pool is, and whether it could be reached.
     pub addresses: PoolAddresses,
+    /// How the ledger is, if one is kept.
+    pub ledger: Option<Arc<Health>>,
     /// Whether Adit was told to stop.
     pub stopping: Arc<AtomicBool>,
 }

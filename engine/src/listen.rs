@@ -18,6 +18,9 @@ const IN_USE_RETRY: Duration = Duration::from_millis(20);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Between two probes.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+/// Bytes that a peer does not acknowledge for so long mean that it is gone, as silence would: keep-alive does not probe
+/// while something is under way, and the kernel itself would try for a quarter of an hour.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(90);
 /// Probes without an answer until the connection is given up.
 const KEEPALIVE_PROBES: u32 = 3;
 
@@ -67,6 +70,7 @@ pub fn tune(socket: &SockRef<'_>) -> io::Result<()> {
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
     socket.set_tcp_keepalive(&keepalive)
 }
 
@@ -145,6 +149,7 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_EVERY);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use adit_store::ledger::{Ledger, LedgerConfig};
+use adit_store::record::Note;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use hdrhistogram::Histogram;
@@ -21,6 +23,7 @@ use crate::listen::{self, ListenError};
 use crate::resolver::{PoolAddresses, Resolver};
 use crate::ring::eventfd::EventFd;
 use crate::settings::Settings;
+use crate::shard::books::Books;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{self, Mail, Seed};
 use crate::workers::Registry;
@@ -33,6 +36,10 @@ const EXECUTOR_RING_DEPTH: usize = 64;
 const SHARDS_COUNT_MAX: usize = 1024;
 /// How long to wait for the pool's name before the first miner may come.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(3);
+/// How long the ledger may take for its last rows when Adit stops.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
+/// What the one pool there is goes by.
+const POOL_NAME: &str = "default";
 /// How often the spread of connections is logged while it changes.
 const SPREAD_LOG_EVERY: Duration = Duration::from_secs(60);
 
@@ -48,6 +55,9 @@ pub enum StartError {
     /// The executor of a shard.
     #[error("shard {0} did not start: {1}")]
     Executor(usize, String),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] adit_store::ledger::StartError),
     /// Anything else that the system refused.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -63,6 +73,7 @@ pub struct Running {
     listen_addresses: Vec<SocketAddr>,
     clock: Clock,
     figures: Figures,
+    ledger: Option<Ledger>,
     _resolver: Resolver,
     /// Its end stops the thread that logs the spread.
     _watch: Sender<()>,
@@ -88,9 +99,12 @@ impl Supervisor {
             log::warn!("pool {}: no address yet; miners are turned away until there is one", pool.host);
         }
 
+        let clock = Clock::start();
+        let (ledger, books) = open_ledger(&settings, shards_count, clock)?;
+        let names = ledger.as_ref().map(|ledger| ledger.names().clone()).unwrap_or_default();
         let common = Common {
-            workers: Registry::new(pool.name_rule.clone(), Arc::default()),
-            clock: Clock::start(),
+            workers: Registry::new(pool.name_rule.clone(), names),
+            clock,
             admission: Admission::new(&settings.limits),
             addresses: resolver.addresses().clone(),
             settings: Arc::new(settings),
@@ -105,15 +119,17 @@ impl Supervisor {
                 settings: common.settings.clone(),
                 admission: common.admission.clone(),
                 addresses: common.addresses.clone(),
+                ledger: ledger.as_ref().map(|ledger| ledger.health().clone()),
                 stopping: Arc::default(),
             },
+            ledger,
             _resolver: resolver,
             _watch: watch,
         };
-        for (number, listeners) in listeners.into_iter().enumerate() {
+        for (number, (listeners, books)) in listeners.into_iter().zip(books).enumerate() {
             // More shards than cores share them.
             let core = cores.get(number % cores.len()).copied().filter(|_| common.settings.pin);
-            let (shard, figures) = Shard::start(number, core, listeners, &common)?;
+            let (shard, figures) = Shard::start(number, core, listeners, books, &common)?;
             running.shards.push(shard);
             running.figures.shards.push(figures);
         }
@@ -138,6 +154,7 @@ impl Shard {
         number: usize,
         core: Option<usize>,
         listeners: Vec<TcpListener>,
+        books: Option<Books>,
         common: &Common,
     ) -> Result<(Self, ShardFigures), StartError> {
         let (ring_eventfd, park_eventfd) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
@@ -156,6 +173,7 @@ impl Shard {
             latency: recorder,
             admission: common.admission.clone(),
             addresses: common.addresses.clone(),
+            books,
         };
         let thread = Some(spawn(number, core, seed)?);
         let figures = ShardFigures { core, counters, latency, mailbox: Arc::downgrade(&mailbox) };
@@ -208,8 +226,8 @@ impl Running {
         self.tell(Mail::StopNow);
     }
 
-    /// Waits until all shards have ended, which they do after [`Running::stop`]. An error is that of a shard that could
-    /// not go on.
+    /// Waits until all shards have ended, which they do after [`Running::stop`], and the ledger has everything. An error is
+    /// that of a shard that could not go on.
     pub fn join(mut self) -> io::Result<()> {
         self.wait()
     }
@@ -226,6 +244,11 @@ impl Running {
             outcome = outcome.and(ended);
         }
         log_spread(&self.figures, &mut Vec::new());
+        if let Some(stopped) = self.ledger.take().map(|ledger| ledger.stop(LEDGER_PATIENCE))
+            && !stopped.is_clean()
+        {
+            log::error!("the ledger lacks what it could not write in time: {stopped:?}");
+        }
         outcome
     }
 
@@ -259,6 +282,26 @@ fn bind(
         }
     }
     Ok((bound, by_shard))
+}
+
+/// Starts the ledger, if one is wanted, and opens each shard's books in it.
+fn open_ledger(
+    settings: &Settings,
+    shards_count: usize,
+    clock: Clock,
+) -> Result<(Option<Ledger>, Vec<Option<Books>>), StartError> {
+    let Some(path) = &settings.ledger else { return Ok((None, (0..shards_count).map(|_| None).collect())) };
+    let (ledger, mut outboxes) = Ledger::start(&LedgerConfig::new(path), shards_count)?;
+    let url = format!("stratum+tcp://{}:{}", settings.pool.host, settings.pool.port);
+    let pool = ledger.names().pool(POOL_NAME);
+    if let Some(first) = outboxes.first_mut() {
+        let seen = Note::PoolSeen { pool, at_us: clock.wall_us(clock.now()), url: url.into() };
+        // Nothing else is in it yet.
+        let _ = first.note(seen);
+    }
+    let books = outboxes.into_iter().enumerate();
+    let books = books.map(|(shard, outbox)| Some(Books::new(outbox, clock, shard, pool)));
+    Ok((Some(ledger), books.collect()))
 }
 
 /// Makes the shard's thread and waits for its news.

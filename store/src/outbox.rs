@@ -186,9 +186,14 @@ impl Outbox {
 
     /// To be called a few times a second: hands over a gap that nobody's next push would.
     pub fn tick(&mut self) {
-        if self.gap.as_ref().is_some_and(|gap| !gap.is_empty()) {
+        if self.has_gap() {
             self.hand_over();
         }
+    }
+
+    /// Whether something waits to be handed over.
+    pub fn has_gap(&self) -> bool {
+        self.gap.as_ref().is_some_and(|gap| !gap.is_empty())
     }
 
     /// Names and keys of this process.

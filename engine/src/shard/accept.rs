@@ -8,6 +8,7 @@ use adit_protocol::moment::Moment;
 use adit_protocol::session::Session;
 use socket2::SockRef;
 
+use super::books::Record;
 use super::pair::Pair;
 use super::plane::Plane;
 use crate::admission::Refused;
@@ -125,7 +126,8 @@ impl Plane {
         };
         log::debug!("{peer}: connected");
         self.counters.count(Counter::Accepted);
-        let key = self.pairs.insert(Pair::new(socket, place, Session::new(self.now)));
+        let record = Record::new(peer.ip().to_canonical(), self.now);
+        let key = self.pairs.insert(Pair::new(socket, place, Session::new(self.now), record));
         self.arm_receive(key, Side::Miner);
         self.set_timer(key);
         if self.stop_at.is_some() {

@@ -21,6 +21,9 @@ impl Plane {
         }
         log::debug!("session ended: {}", crate::counters::close_reason_label(reason));
         self.counters.closed(reason);
+        if let Some(books) = &mut self.books {
+            books.closed(&pair.record, &pair.session, reason, self.now);
+        }
         pair.phase = Phase::Flushing(self.now.plus_ms(FLUSH_MS));
         pair.dialling = None;
         if pair.pool.connecting {

@@ -31,6 +31,14 @@ enum Call<'a> {
 impl Plane {
     /// Bytes of one side, for the session.
     pub(super) fn receive(&mut self, key: Key, side: Side, buffer: &Buffer) {
+        if let Some(pair) = self.pairs.get_mut(key) {
+            let (counter, bytes) = match side {
+                Side::Miner => (Counter::BytesFromMiners, &mut pair.record.miner_bytes[0]),
+                Side::Pool => (Counter::BytesFromPools, &mut pair.record.pool_bytes[0]),
+            };
+            *bytes += buffer.len() as u64;
+            self.counters.add(counter, buffer.len());
+        }
         self.call(key, &Call::Receive(side, buffer));
     }
 
@@ -209,17 +217,15 @@ impl Plane {
             return;
         }
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let end = pair.end_mut(side);
+        let (end, counter, bytes) = match side {
+            Side::Miner => (&mut pair.miner, Counter::BytesToMiners, &mut pair.record.miner_bytes[1]),
+            Side::Pool => (&mut pair.pool, Counter::BytesToPools, &mut pair.record.pool_bytes[1]),
+        };
         if end.broken {
             return arena.truncate(start);
         }
-        self.counters.add(
-            match side {
-                Side::Miner => Counter::BytesToMiners,
-                Side::Pool => Counter::BytesToPools,
-            },
-            added,
-        );
+        *bytes += added as u64;
+        self.counters.add(counter, added);
         let connected = end.connected().is_some();
         match end.output.add(arena, start, self.turn, connected) {
             Added::Range => self.touched.push((key, side)),
@@ -258,28 +264,45 @@ impl Plane {
         }
         let mut events = std::mem::take(&mut self.shared.events);
         for event in events.drain(..) {
-            match event {
-                Event::Share(share) => self.account(&share),
-                Event::Job { .. } => self.counters.count(Counter::Jobs),
-                Event::Odd(oddity) => self.counters.odd(oddity),
-                Event::Dial => self.dial(key),
-                Event::Finish(reason) => self.finish(key, reason),
-                Event::Subscribed => self.counters.count(Counter::Subscribed),
-                Event::Authorised(_) => self.counters.count(Counter::Authorised),
-                Event::AuthorizeRefused => self.counters.count(Counter::AuthorizeRefused),
-            }
+            self.on_event(key, event);
         }
         self.shared.events = events;
     }
 
+    fn on_event(&mut self, key: Key, event: Event) {
+        match event {
+            Event::Share(share) => self.account(key, &share),
+            Event::Job { .. } => self.counters.count(Counter::Jobs),
+            Event::Odd(oddity) => self.counters.odd(oddity),
+            Event::Dial => {
+                if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
+                    books.opened(&mut pair.record, self.now);
+                }
+                self.dial(key);
+            }
+            Event::Finish(reason) => self.finish(key, reason),
+            Event::Subscribed => self.counters.count(Counter::Subscribed),
+            Event::Authorised(worker) => {
+                self.counters.count(Counter::Authorised);
+                if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
+                    books.authorised(&mut pair.record, &pair.session, worker, self.now);
+                }
+            }
+            Event::AuthorizeRefused => self.counters.count(Counter::AuthorizeRefused),
+        }
+    }
+
     /// The one place where a share that ended is entered into the books.
-    fn account(&mut self, share: &ClosedShare) {
+    fn account(&mut self, key: Key, share: &ClosedShare) {
         self.counters.share(share.outcome, share.class);
         if share.block_candidate {
             self.counters.count(Counter::BlockCandidates);
         }
         if matches!(share.outcome, Outcome::Accepted | Outcome::Rejected) {
             self.latency.record(self.now.since_us(share.submitted), self.now);
+        }
+        if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
+            books.share(&mut pair.record, share, &self.shared.reasons, self.now);
         }
     }
 }

@@ -11,6 +11,7 @@
 //! glommio have its turn now and then, and parks when nothing happens ([`run`]).
 
 mod accept;
+pub mod books;
 mod dial;
 mod ending;
 mod exchange;
@@ -36,6 +37,7 @@ use crate::resolver::PoolAddresses;
 use crate::ring::eventfd::EventFd;
 use crate::settings::Settings;
 use crate::workers::Registry;
+use books::Books;
 use mailbox::Mailbox;
 use plane::Plane;
 
@@ -80,6 +82,8 @@ pub struct Seed {
     pub admission: Admission,
     /// Where the pool is.
     pub addresses: PoolAddresses,
+    /// The way into the ledger, if one is kept.
+    pub books: Option<Books>,
 }
 
 /// Runs a shard on the present glommio executor until it was told to stop. `ready` is called once, with the news

@@ -8,6 +8,7 @@ use adit_protocol::event::Side;
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Session, SessionSettings};
 
+use super::books::Record;
 use super::output::Output;
 use crate::admission::Place;
 use crate::ring::completion::Token;
@@ -101,6 +102,8 @@ pub(super) struct Pair {
     pub(super) dialling: Option<Box<Dialling>>,
     /// When the wheel rings for this pair; at or before [`Pair::deadline`].
     pub(super) rings_at: Moment,
+    /// What goes into the ledger when it ends.
+    pub(super) record: Record,
     _place: Place,
 }
 
@@ -108,7 +111,7 @@ pub(super) struct Pair {
 const _: () = assert!(size_of::<Pair>() <= 1536);
 
 impl Pair {
-    pub(super) fn new(miner: OwnedFd, place: Place, session: Session) -> Self {
+    pub(super) fn new(miner: OwnedFd, place: Place, session: Session, record: Record) -> Self {
         Self {
             session,
             miner: End { socket: Some(miner), ..End::default() },
@@ -116,6 +119,7 @@ impl Pair {
             phase: Phase::Open,
             dialling: None,
             rings_at: Moment::NEVER,
+            record,
             _place: place,
         }
     }

@@ -13,6 +13,7 @@ use adit_protocol::moment::Moment;
 use adit_protocol::session::Shared;
 
 use super::accept::Listening;
+use super::books::Books;
 use super::mailbox::Mailbox;
 use super::pair::{Key, Pairs};
 use super::wheel::Wheel;
@@ -41,6 +42,8 @@ pub(super) struct Plane {
     pub(super) latency: Recorder,
     pub(super) admission: Admission,
     pub(super) addresses: PoolAddresses,
+    /// The way into the ledger, if one is kept.
+    pub(super) books: Option<Books>,
     pub(super) connect_ms: u64,
     pub(super) output_bytes_max: usize,
     /// Directions that have a range in this turn's arena.
@@ -81,6 +84,7 @@ impl Plane {
             latency,
             admission: seed.admission,
             addresses: seed.addresses,
+            books: seed.books,
             connect_ms: settings.timeouts.connect_ms,
             output_bytes_max: settings.limits.output_bytes_max,
             touched: Vec::new(),
@@ -120,7 +124,9 @@ impl Plane {
     /// When something is to be done even if nothing comes in.
     pub(super) fn next_moment(&self) -> Moment {
         let retry = self.listeners.iter().map(|listening| listening.retry_at).min().unwrap_or(Moment::NEVER);
-        self.wheel.next().min(retry).min(self.latency.due()).min(self.stop_at.unwrap_or(Moment::NEVER))
+        let tick = self.books.as_ref().map_or(Moment::NEVER, Books::tick_at);
+        let stop = self.stop_at.unwrap_or(Moment::NEVER);
+        self.wheel.next().min(retry).min(self.latency.due()).min(tick).min(stop)
     }
 
     /// Whether Adit stops and nothing is left to do.
@@ -167,13 +173,6 @@ impl Plane {
 
     fn on_received(&mut self, key: Key, side: Side, received: &Received, armed: bool) {
         if let Received::Bytes(buffer) = received {
-            self.counters.add(
-                match side {
-                    Side::Miner => Counter::BytesFromMiners,
-                    Side::Pool => Counter::BytesFromPools,
-                },
-                buffer.len(),
-            );
             self.receive(key, side, buffer);
             self.ring.give_back(buffer);
         }
@@ -270,6 +269,11 @@ impl Plane {
         self.arm_listeners();
         if self.latency.due() <= self.now {
             self.latency.publish(self.now);
+        }
+        if let Some(books) = &mut self.books
+            && books.tick_at() <= self.now
+        {
+            books.tick(self.now);
         }
         if self.stop_at.is_some_and(|at| at <= self.now) {
             self.stop_now();

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adit_protocol::event::{CloseReason, Outcome};
+use adit_store::outbox::{Inbox, OutboxLimits, outbox};
+use adit_store::record::PoolKey;
 
+use super::books::Books;
 use super::mailbox::Mailbox;
 use super::plane::Plane;
 use super::{Seed, json_text};
@@ -70,7 +73,7 @@ fn a_bug_in_a_session_ends_that_session_only() {
 }
 
 /// A plane to be turned by hand, its counters, and a miner that is connected to it.
-fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream) {
+fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox) {
     let port = pool.local_addr().unwrap().port();
     let settings = Arc::new(Settings::with_pool(PoolSettings::transparent("127.0.0.1", port)));
     let listeners = listen::listen((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
@@ -78,6 +81,7 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream) {
     miner.set_nodelay(true).unwrap();
     let (ring_eventfd, park_eventfd) = (Arc::new(EventFd::new().unwrap()), Arc::new(EventFd::new().unwrap()));
     let (writer, counters) = counters::counters();
+    let (outbox, inbox) = outbox(Arc::default(), OutboxLimits::default());
     let plane = Plane::new(Seed {
         workers: Registry::new(settings.pool.name_rule.clone(), Arc::default()),
         clock: Clock::start(),
@@ -89,9 +93,10 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream) {
         latency: Recorder::new().0,
         admission: Admission::new(&settings.limits),
         addresses: Resolver::start("127.0.0.1", port, LIMIT).unwrap().addresses().clone(),
+        books: Some(Books::new(outbox, Clock::start(), 0, PoolKey::NONE)),
         settings,
     });
-    (plane.unwrap(), counters, miner)
+    (plane.unwrap(), counters, miner, inbox)
 }
 
 /// Turns until `socket` has bytes, and reads them.
@@ -111,7 +116,7 @@ fn read_while_turning(plane: &mut Plane, mut socket: &TcpStream, bytes: &mut [u8
 #[test]
 fn a_share_from_socket_to_verdict_allocates_nothing() {
     let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let (mut plane, counters, mut miner) = plane(&pool);
+    let (mut plane, counters, mut miner, inbox) = plane(&pool);
     let mut bytes = [0; 4096];
     miner.write_all(b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n").unwrap();
     miner.write_all(b"{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n").unwrap();
@@ -153,6 +158,11 @@ fn a_share_from_socket_to_verdict_allocates_nothing() {
     let allocations = allocation_counter::measure(|| (0..1_000).for_each(|_| share(&mut plane)));
     assert!(counters.snapshot().shares(Outcome::Accepted) >= before + 999);
     assert_eq!(allocations.count_total, 0, "{allocations:?}");
+    let accepted = counters.snapshot().shares(Outcome::Accepted);
+    assert_eq!(
+        inbox.take_rows(usize::MAX, |row| assert_eq!(row.outcome, Outcome::Accepted)) as u64,
+        accepted
+    );
 }
 
 #[test]

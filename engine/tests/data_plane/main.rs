@@ -3,5 +3,6 @@
 mod back_pressure;
 mod dialling;
 mod ends;
+mod ledger;
 mod serving;
 mod support;
