@@ -2,7 +2,6 @@
 
 use crate::downstream::{Stage, clean_user_agent};
 use crate::event::{CloseReason, Event, Oddity};
-use crate::framer::Received;
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Ticket};
 use crate::raw_id::RawId;
@@ -23,23 +22,8 @@ impl Session {
         if self.downstream.stage == Stage::Silent && !self.greet(bytes.get(..len).unwrap_or_default(), cx) {
             return;
         }
-        let Some(mut received) = Received::new(bytes, len) else { return };
-        let mut framer = std::mem::take(&mut self.downstream.framer);
-        let too_long = loop {
-            match framer.next_line(&mut received, &mut cx.shared.buffers) {
-                Ok(Some(line)) => self.miner_line(line, cx),
-                Ok(None) => break false,
-                Err(_) => break true,
-            }
-            if self.finished {
-                break false;
-            }
-        };
-        if self.finished {
-            framer.release(&mut cx.shared.buffers);
-        }
-        self.downstream.framer = framer;
-        if too_long && !self.finished {
+        let fits = self.each_line(|session| &mut session.downstream.framer, Self::miner_line, bytes, len, cx);
+        if fits.is_err() && !self.finished {
             replies::error(cx.to_miner, b"null", replies::LINE_TOO_LONG);
             self.finish(CloseReason::MinerLineTooLong, cx);
         }

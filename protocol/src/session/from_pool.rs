@@ -3,7 +3,6 @@
 
 use crate::downstream::Standing;
 use crate::event::{CloseReason, Event, Oddity, Outcome};
-use crate::framer::Received;
 use crate::job::{self, JobEntry, JobKey};
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Found, Ticket};
@@ -20,23 +19,8 @@ const GARBAGE_COUNT_MAX: u16 = 8;
 impl Session {
     pub(super) fn receive_from_pool(&mut self, bytes: &mut [u8], len: usize, cx: &mut Context<'_>) {
         self.upstream.heard = cx.now;
-        let Some(mut received) = Received::new(bytes, len) else { return };
-        let mut framer = std::mem::take(&mut self.upstream.framer);
-        let too_long = loop {
-            match framer.next_line(&mut received, &mut cx.shared.buffers) {
-                Ok(Some(line)) => self.pool_line(line, cx),
-                Ok(None) => break false,
-                Err(_) => break true,
-            }
-            if self.finished {
-                break false;
-            }
-        };
-        if self.finished {
-            framer.release(&mut cx.shared.buffers);
-        }
-        self.upstream.framer = framer;
-        if too_long && !self.finished {
+        let fits = self.each_line(|session| &mut session.upstream.framer, Self::pool_line, bytes, len, cx);
+        if fits.is_err() && !self.finished {
             self.finish(CloseReason::PoolLineTooLong, cx);
         }
     }

@@ -15,9 +15,10 @@ mod shares;
 
 use crate::downstream::Downstream;
 use crate::event::{CloseReason, Event, Gone, Oddity, Side};
-use crate::framer::BufferPool;
+use crate::framer::{BufferPool, Framer, LineTooLong, Received};
 use crate::hold::Hold;
 use crate::job::JobStore;
+use crate::message::Line;
 use crate::moment::Moment;
 use crate::parse::Parser;
 use crate::reasons::Reasons;
@@ -172,6 +173,34 @@ impl Session {
             Side::Pool => self.receive_from_pool(bytes, len, cx),
         }
         self.end_if_settled(cx);
+    }
+
+    /// Hands each whole line of one side's bytes to `take`, until the session ends.
+    #[inline]
+    fn each_line<const LINE_BYTES_MAX: usize>(
+        &mut self,
+        framer_of: fn(&mut Self) -> &mut Framer<LINE_BYTES_MAX>,
+        take: fn(&mut Self, Line<'_>, &mut Context<'_>),
+        bytes: &mut [u8],
+        len: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<(), LineTooLong> {
+        let Some(mut received) = Received::new(bytes, len) else { return Ok(()) };
+        // A line may lie in the framer's own buffer, and the session is wanted whole while it is out.
+        let mut framer = std::mem::take(framer_of(self));
+        let outcome = loop {
+            match framer.next_line(&mut received, &mut cx.shared.buffers) {
+                Ok(Some(line)) => take(self, line, cx),
+                Ok(None) => break Ok(()),
+                Err(too_long) => break Err(too_long),
+            }
+            if self.finished {
+                framer.release(&mut cx.shared.buffers);
+                break Ok(());
+            }
+        };
+        *framer_of(self) = framer;
+        outcome
     }
 
     /// The connection to the pool stands. Without an [`Event::Dial`] before it, nothing happens.
