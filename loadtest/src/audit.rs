@@ -21,6 +21,15 @@ pub struct Audit<'a> {
     pools: Vec<(&'a str, &'a PoolLog)>,
 }
 
+/// One submit as a pool saw it.
+#[derive(Clone, Copy, Debug)]
+struct AtPool<'a> {
+    pool: &'a str,
+    submit: &'a SubmitSeen,
+    /// The pool cut the connection: what it wrote last may never have arrived.
+    cut: bool,
+}
+
 /// What must never be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Difference {
@@ -30,7 +39,7 @@ pub enum Difference {
     StrayAnswer,
     /// A miner was told accepted, but no pool accepted that share.
     AcceptedByNobody,
-    /// A pool accepted a share and its miner was told something else.
+    /// A pool accepted a share and its miner was told something else, although the pool did not cut the connection.
     AcceptanceWithheld,
     /// A pool refused a share and its miner was told another code.
     CodeChanged,
@@ -61,6 +70,8 @@ pub struct Totals {
     pub closed_before_answer: u64,
     /// Of those, shares that a pool had accepted.
     pub accepted_but_closed: u64,
+    /// Of those refused here, shares whose acceptance was lost with a connection that the pool cut.
+    pub accepted_but_cut: u64,
     /// Submits that pools saw.
     pub seen_by_pools: u64,
 }
@@ -113,8 +124,8 @@ impl<'a> Audit<'a> {
         }
         for (key, at_pools) in &seen {
             let made = made.get(key).copied().unwrap_or(0);
-            let (pool, first) = at_pools[0];
-            let text = format!("{pool} connection {} share {:016x}", first.connection, key.0);
+            let AtPool { pool, submit, .. } = at_pools[0];
+            let text = format!("{pool} connection {} share {:016x}", submit.connection, key.0);
             if made == 0 {
                 findings.add(Difference::Invented, text);
             } else if at_pools.len() as u64 > made {
@@ -125,15 +136,16 @@ impl<'a> Audit<'a> {
     }
 
     /// Every pool's submits by their key; notes what is wrong with a submit by itself.
-    fn index_pools(&self, findings: &mut Findings) -> HashMap<ShareKey, Vec<(&'a str, &'a SubmitSeen)>> {
-        let mut seen: HashMap<ShareKey, Vec<(&str, &SubmitSeen)>> = HashMap::new();
+    fn index_pools(&self, findings: &mut Findings) -> HashMap<ShareKey, Vec<AtPool<'a>>> {
+        let mut seen: HashMap<ShareKey, Vec<AtPool<'_>>> = HashMap::new();
         for &(pool, log) in &self.pools {
             if log.submits_not_kept > 0 {
                 findings.add_many(Difference::Incomplete, log.submits_not_kept, pool.into());
             }
             for submit in &log.submits {
                 findings.totals.seen_by_pools += 1;
-                seen.entry(submit.key).or_default().push((pool, submit));
+                let cut = log.cut.contains(&submit.connection);
+                seen.entry(submit.key).or_default().push(AtPool { pool, submit, cut });
                 let difference = match submit.fit {
                     Fit::WrongSeal | Fit::UnknownJob => Difference::WrongPool,
                     Fit::UnknownName => Difference::WrongName,
@@ -167,8 +179,8 @@ impl Findings {
     }
 
     /// Holds what a miner was told about one share against what the pools say.
-    fn compare(&mut self, who: &str, answer: Answer, at_pools: &[(&str, &SubmitSeen)]) {
-        let verdicts = || at_pools.iter().filter_map(|(_, submit)| submit.verdict);
+    fn compare(&mut self, who: &str, answer: Answer, at_pools: &[AtPool<'_>]) {
+        let verdicts = || at_pools.iter().filter_map(|seen| seen.submit.verdict);
         let accepted_there = verdicts().any(|verdict| verdict == Verdict::Accepted);
         self.totals.submits += 1;
         match answer {
@@ -190,7 +202,9 @@ impl Findings {
                     return;
                 }
                 self.totals.refused_here += 1;
-                if accepted_there {
+                if accepted_there && at_pools.iter().all(|seen| seen.cut) {
+                    self.totals.accepted_but_cut += 1;
+                } else if accepted_there {
                     self.add(Difference::AcceptanceWithheld, format!("{who}, told {code}"));
                 } else if let Some(verdict) = verdicts().next() {
                     self.add(Difference::CodeChanged, format!("{who}, told {code}, pool said {verdict:?}"));
@@ -276,6 +290,7 @@ mod tests {
             refused_here: 1,
             closed_before_answer: 1,
             accepted_but_closed: 1,
+            accepted_but_cut: 0,
             seen_by_pools: 3,
         };
         assert_eq!(findings.totals, totals);
@@ -302,6 +317,18 @@ mod tests {
             assert_eq!(findings.count(difference), 1, "{difference:?}: {findings}");
             assert_eq!(findings.differences.len(), 1, "{difference:?}: {findings}");
         }
+    }
+
+    #[test]
+    fn an_acceptance_may_be_lost_with_a_connection_that_the_pool_cut() {
+        let accepted = Some(Verdict::Accepted);
+        let report = FleetReport { submits: vec![made(1, NO), made(2, NO)], ..FleetReport::default() };
+        let other = SubmitSeen { connection: 2, ..seen(2, Fit::Fits, accepted) };
+        let submits = vec![seen(1, Fit::Fits, accepted), other];
+        let log = PoolLog { submits, cut: [1].into(), ..PoolLog::default() };
+        let findings = Audit::new().miners(&report).pool("pool", &log).run();
+        assert_eq!(findings.totals.accepted_but_cut, 1);
+        assert_eq!(findings.count(Difference::AcceptanceWithheld), 1);
     }
 
     #[test]

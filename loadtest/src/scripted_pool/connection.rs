@@ -1,11 +1,13 @@
 //! One connection of a scripted pool: its socket, what it was told, and the answers kept back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
+
+use parking_lot::Mutex;
 
 use super::answers::Account;
 use super::seen::{Fit, PoolLog};
-use crate::json_line::JsonLine;
+use crate::json_line::{JsonLine, Verdict};
 use crate::line_socket::{Filled, Flushed, LineSocket};
 use crate::shapes::fill;
 
@@ -50,6 +52,8 @@ pub(super) struct Connection {
     pub(super) counts: HashMap<String, u64>,
     /// Requests whose answers are kept back, oldest first.
     pub(super) held: Vec<Request>,
+    /// Verdicts that are queued: where their line ends, and where their submit stands in the log.
+    under_way: VecDeque<(u64, usize, Verdict)>,
     /// Nothing is read any more.
     pub(super) deaf: bool,
     /// The miner has closed its direction; what is still to be answered goes out before ours is closed.
@@ -67,6 +71,7 @@ impl Connection {
             account: Account { extranonce1, ..Account::default() },
             counts: HashMap::new(),
             held: Vec::new(),
+            under_way: VecDeque::new(),
             deaf: false,
             ended: false,
             waiting: 0,
@@ -79,28 +84,37 @@ impl Connection {
         if self.deaf { Ok(Filled::Open) } else { self.socket.fill() }
     }
 
-    /// Queues the answer made of a shape; the first one for a submit is its verdict.
-    pub(super) fn answer(
-        &mut self,
-        request: &Request,
-        shape: &str,
-        extranonce2_size: usize,
-        log: &mut PoolLog,
-    ) {
+    /// Queues the answer made of a shape.
+    pub(super) fn answer(&mut self, request: &Request, shape: &str, extranonce2_size: usize) {
         let line = fill(shape, &request.id)
             .replace("$extranonce1", &self.account.extranonce1)
             .replace("$size", &extranonce2_size.to_string());
+        self.socket.queue_line(&line);
         if let (Some(place), Some(answer)) = (request.place, JsonLine::read(line.as_bytes()))
             && answer.is_response()
         {
-            log.answered(place, answer.verdict());
+            self.under_way.push_back((self.socket.queued_mark(), place, answer.verdict()));
         }
-        self.socket.queue_line(&line);
     }
 
-    /// Writes what is queued and does what was to follow.
-    pub(super) fn flush(&mut self) -> Fate {
-        match self.socket.flush() {
+    /// Whether the miner's side ended first, and got everything that it was to get.
+    pub(super) fn ended_in_order(&self) -> bool {
+        self.ended && self.waiting == 0 && self.socket.queued_bytes() == 0
+    }
+
+    /// Writes what is queued and does what was to follow. A verdict counts as given once its line is written.
+    pub(super) fn flush(&mut self, log: &Mutex<PoolLog>) -> Fate {
+        let flushed = self.socket.flush();
+        if self.under_way.front().is_some_and(|&(mark, ..)| self.socket.has_written(mark)) {
+            let mut log = log.lock();
+            while let Some(&(mark, place, verdict)) = self.under_way.front()
+                && self.socket.has_written(mark)
+            {
+                log.answered(place, verdict);
+                self.under_way.pop_front();
+            }
+        }
+        match flushed {
             Ok(Flushed::Whole) if self.ended && self.waiting == 0 => Fate::Closed,
             Ok(Flushed::Whole) => match std::mem::take(&mut self.once_written) {
                 OnceWritten::CloseSending if self.socket.close_sending().is_ok() => Fate::Open,

@@ -163,13 +163,12 @@ impl Loop {
     fn stop(&mut self, reset: bool) {
         self.stopping = true;
         self.listener = None;
-        for connection in self.connections.values() {
-            if reset {
-                connection.socket.reset_on_close();
-            }
+        if reset {
+            self.connections.values().for_each(|connection| connection.socket.reset_on_close());
         }
-        self.connections.clear();
-        self.log.lock().open = 0;
+        for token in self.tokens() {
+            self.close(token);
+        }
     }
 
     fn accept(&mut self) {
@@ -287,7 +286,7 @@ impl Loop {
         match (act, request) {
             (Act::Behave, Some(request)) => self.behave(token, request),
             (Act::Answer(shape), Some(request)) => {
-                connection.answer(request, shape, size, &mut self.log.lock());
+                connection.answer(request, shape, size);
             }
             (Act::BehaveReversed(count), Some(request)) => {
                 connection.held.push(request.clone());
@@ -318,7 +317,7 @@ impl Loop {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let shape = request.fit.map(answers::verdict_shape).or(request.good_shape.as_deref());
         if let Some(shape) = shape {
-            connection.answer(request, shape, self.script.extranonce2_size, &mut self.log.lock());
+            connection.answer(request, shape, self.script.extranonce2_size);
         }
         let due = match self.script.first_job {
             FirstJob::AfterSubscribe => request.method == "mining.subscribe",
@@ -388,7 +387,7 @@ impl Loop {
     }
 
     fn flush(&mut self, token: Token) {
-        match self.connections.get_mut(&token).map(Connection::flush) {
+        match self.connections.get_mut(&token).map(|connection| connection.flush(&self.log)) {
             Some(Fate::Busy) => {
                 self.busy.insert(token);
             }
@@ -400,7 +399,11 @@ impl Loop {
     fn close(&mut self, token: Token) {
         if let Some(mut connection) = self.connections.remove(&token) {
             connection.socket.deregister(self.poll.registry());
-            self.log.lock().open -= 1;
+            let mut log = self.log.lock();
+            log.open -= 1;
+            if !connection.ended_in_order() {
+                log.cut.insert(connection.number);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a scripted pool has seen: the pool's half of every audit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::json_line::Verdict;
@@ -62,6 +62,8 @@ pub struct PoolLog {
     pub accepted: u64,
     /// Connections that are open.
     pub open: u64,
+    /// Connections that this pool cut off, or that broke: TCP may have lost what was written last.
+    pub cut: BTreeSet<u64>,
 }
 
 /// Unreadable lines kept.
