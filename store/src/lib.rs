@@ -66,6 +66,7 @@ pub mod backup;
 pub mod clock;
 pub mod codes;
 pub mod file;
+pub mod hashrate;
 pub mod health;
 mod ids;
 pub mod ledger;
