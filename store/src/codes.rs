@@ -30,6 +30,30 @@ pub fn class(class: Option<RejectClass>) -> i64 {
     if class.is_none() { 0 } else { class_index(class) as i64 + 1 }
 }
 
+/// The outcome of a number; `None` if it is none of ours.
+pub fn outcome_of(code: i64) -> Option<Outcome> {
+    [Outcome::Accepted, Outcome::Rejected, Outcome::RefusedHere, Outcome::Unanswered]
+        .into_iter()
+        .find(|&known| outcome(known) == code)
+}
+
+/// The class of a number, if it is one of ours.
+pub fn class_of(code: i64) -> Option<Option<RejectClass>> {
+    [
+        None,
+        Some(RejectClass::Stale),
+        Some(RejectClass::Duplicate),
+        Some(RejectClass::LowDifficulty),
+        Some(RejectClass::Unauthorized),
+        Some(RejectClass::NotSubscribed),
+        Some(RejectClass::Time),
+        Some(RejectClass::Version),
+        Some(RejectClass::Other),
+    ]
+    .into_iter()
+    .find(|&known| class(known) == code)
+}
+
 /// The name of a stored class; empty for none.
 pub fn class_name(code: i64) -> &'static str {
     match usize::try_from(code) {
@@ -52,6 +76,8 @@ mod tests {
         assert_eq!((class(None), class_name(0)), (0, ""));
         assert_eq!((class(Some(RejectClass::Stale)), class_name(1)), (1, "stale"));
         assert_eq!((class(Some(RejectClass::Other)), class_name(8)), (8, "other"));
+        assert!((0..4).all(|code| outcome_of(code).map(outcome) == Some(code)) && outcome_of(4).is_none());
+        assert!((0..9).all(|code| class_of(code).map(class) == Some(code)) && class_of(9).is_none());
         assert_eq!((outcome_name(4), class_name(9), class_name(-1)), ("?", "?", "?"));
     }
 }

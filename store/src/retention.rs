@@ -4,11 +4,18 @@
 //! shares go first, whatever their age, then the oldest rollups, but never the last day of them. Pages that become free
 //! are used again; they are given back to the file system only when they are many, or when the cap asks for it.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::sink::Maintained;
+use crate::clock::now_us;
+use crate::file::OpenError;
+use crate::limits::MAINTENANCE_STEP_MS_MAX;
+use crate::names::Names;
+use crate::sink::{LedgerSink, Maintained, SinkError};
+use crate::sqlite::SqliteSink;
 use crate::tally::minute_of;
 
 const DAY_US: u64 = 24 * 3_600 * 1_000_000;
@@ -188,6 +195,39 @@ impl Pruner {
             self.step = (self.step * 2).min(STEP_MAX);
         }
     }
+}
+
+/// Prunes a ledger that nobody writes to until there is nothing more to prune, and gives back the pages that are too
+/// many. The callback hears what was done so far.
+pub fn prune(
+    path: &Path,
+    retention: Retention,
+    mut progress: impl FnMut(&Maintained),
+) -> Result<Maintained, PruneError> {
+    let mut sink = SqliteSink::open(path, Arc::new(Names::default()), retention)?;
+    let mut all = Maintained::default();
+    loop {
+        let step = sink.maintain(now_us(), Duration::from_millis(MAINTENANCE_STEP_MS_MAX))?;
+        all.shares_pruned += step.shares_pruned;
+        all.others_pruned += step.others_pruned;
+        all.pages_freed += step.pages_freed;
+        if !step.more {
+            sink.finish()?;
+            return Ok(all);
+        }
+        progress(&all);
+    }
+}
+
+/// Why a ledger could not be pruned.
+#[derive(Debug, thiserror::Error)]
+pub enum PruneError {
+    /// It cannot be opened for writing; most likely a proxy is writing to it, which prunes by itself.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] SinkError),
 }
 
 fn prune_shares(db: &Connection, before: u64, count_max: u32) -> rusqlite::Result<u64> {

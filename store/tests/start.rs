@@ -3,14 +3,16 @@
 mod common;
 
 use std::fs::{self, Permissions};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use adit_store::clock::now_us;
 use adit_store::file::{Lock, OpenError};
 use adit_store::ledger::{Ledger, LedgerConfig, StartError};
-use adit_store::record::{PoolKey, WorkerKey};
+use adit_store::record::{Note, PoolKey, SessionOpened, ShareRow, WorkerKey};
 use adit_store::schema::LATEST;
-use common::{Place, accepted, connection};
+use common::{Place, accepted, connection, rejected};
 
 /// The refusal of a ledger at `path`; whatever is there must be the same afterwards.
 fn refusal(path: &Path) -> OpenError {
@@ -141,8 +143,7 @@ fn what_a_broken_creation_left_behind_is_no_hindrance() {
 fn ledgers_of_all_released_schemas_open_with_all_they_had() {
     for version in 1..=LATEST {
         let place = Place::new();
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/ledger-v{version}.db"));
-        fs::copy(&data, &place.path).expect("a file of each released schema");
+        fs::copy(data(version), &place.path).expect("a file of each released schema");
         assert_eq!(place.number("PRAGMA user_version"), i64::from(version));
         let (ledger, mut outbox) = place.start();
         let worker = outbox.names().worker("account.rig1");
@@ -157,6 +158,46 @@ fn ledgers_of_all_released_schemas_open_with_all_they_had() {
     }
 }
 
+/// Run once when a schema is released: `cargo test -p adit-store --test start -- --ignored`.
+#[test]
+#[ignore = "writes into tests/data"]
+fn keep_a_file_of_the_newest_schema() {
+    let place = Place::new();
+    let (ledger, mut outbox) = place.start();
+    let (worker, pool) = (outbox.names().worker("account.rig1"), outbox.names().pool("main"));
+    let stale = outbox.names().reason("stale");
+    let session = SessionOpened {
+        session: outbox.names().next_session(),
+        opened_us: now_us(),
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        pool,
+        shard: 0,
+    };
+    let [kind, actor, subject, detail] = ["start", "adit", "", "made for the tests"].map(Into::into);
+    let seen =
+        Note::WorkerSeen { worker, at_us: now_us(), address: session.address, user_agent: "cgminer".into() };
+    for note in
+        [Note::SessionOpened(session), seen, Note::Event { at_us: now_us(), kind, actor, subject, detail }]
+    {
+        assert!(outbox.note(note));
+    }
+    outbox.push(accepted(worker, pool));
+    outbox.push(ShareRow { share_difficulty: 4_321.5, ..accepted(worker, pool) });
+    outbox.push(rejected(worker, pool, stale));
+    Place::stop(ledger, outbox);
+    place
+        .db()
+        .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA page_size = 512; VACUUM")
+        .expect("a small file");
+    place.db().execute_batch("PRAGMA journal_mode = WAL").expect("a log");
+    fs::copy(&place.path, data(LATEST)).expect("a copy");
+}
+
+/// The file that is kept of a released schema.
+fn data(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/ledger-v{version}.db"))
+}
+
 /// A released schema is never edited: its text and the file made from it say the same.
 #[test]
 fn the_schema_of_a_new_ledger_is_that_of_the_released_files() {
@@ -167,8 +208,7 @@ fn the_schema_of_a_new_ledger_is_that_of_the_released_files() {
         statement.query_map([], |row| row.get(0)).expect("rows").map(|sql| sql.expect("text")).collect()
     };
     let place = made(0);
-    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/ledger-v{LATEST}.db"));
     let copy = place.directory.path().join("released.db");
-    fs::copy(released, &copy).expect("a file of each released schema");
+    fs::copy(data(LATEST), &copy).expect("a file of each released schema");
     assert_eq!(schema(&place.path), schema(&copy));
 }
