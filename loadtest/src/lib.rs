@@ -19,6 +19,7 @@ pub mod peer;
 pub mod practice_pool;
 pub mod process;
 pub mod replay;
+pub mod scenario;
 pub mod scripted_pool;
 pub mod shapes;
 pub mod share;

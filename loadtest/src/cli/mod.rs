@@ -2,6 +2,7 @@
 
 mod compare;
 mod lean;
+mod run;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -28,6 +29,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Compare(compare::Compare),
     Pool(lean::Pool),
     Miners(lean::Miners),
@@ -36,6 +38,7 @@ enum Command {
 /// Does what the process's arguments say.
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(arguments) => run::execute(&arguments),
         Command::Compare(arguments) => compare::execute(&arguments),
         Command::Pool(arguments) => lean::pool(&arguments),
         Command::Miners(arguments) => lean::miners(&arguments),

@@ -180,6 +180,7 @@ impl Loop {
         }
         let miner = &mut self.miners[place];
         miner.forget();
+        miner.connect_at = Instant::now();
         miner.generation += 1;
         let generation = miner.generation;
         match LineSocket::connect(self.config.address, self.poll.registry(), Token(place)) {
@@ -259,7 +260,12 @@ impl Loop {
         match event {
             Event::Answered(waiting, verdict) => self.answered(place, waiting, verdict),
             Event::Refused(method) => *self.report.refused.entry(method.into()).or_default() += 1,
-            Event::Called(method) => *self.report.notifications.entry(method).or_default() += 1,
+            Event::Called(method) => {
+                if method == "mining.notify" {
+                    self.progress.jobs_heard.fetch_add(1, Relaxed);
+                }
+                *self.report.notifications.entry(method).or_default() += 1;
+            }
             Event::Stray => {
                 self.report.strays += 1;
                 if self.report.stray_lines.len() < TEXTS_KEPT_MAX {
@@ -295,6 +301,7 @@ impl Loop {
         let mining = miner.can_submit();
         if mining && !miner.counted {
             miner.counted = true;
+            self.report.first_job_us.saturating_record(miner.connect_at.elapsed().as_micros() as u64);
             self.progress.mining.fetch_add(1, Relaxed);
             self.pace_miner(place);
         }

@@ -75,6 +75,8 @@ pub(super) struct Miner {
     style: Style,
     pub(super) phase: Phase,
     pub(super) socket: Option<LineSocket>,
+    /// When its present connection was begun.
+    pub(super) connect_at: Instant,
     /// Counts connections, so that timers of an earlier one are known.
     pub(super) generation: u32,
     pub(super) probed: bool,
@@ -99,6 +101,7 @@ impl Miner {
             style,
             phase: Phase::Offline,
             socket: None,
+            connect_at: Instant::now(),
             generation: 0,
             probed: !style.probes_tls(),
             next_step: 0,

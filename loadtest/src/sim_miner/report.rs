@@ -46,6 +46,8 @@ pub struct FleetReport {
     pub latency_us: Histogram<u64>,
     /// From the time a submit was written until its answer.
     pub service_us: Histogram<u64>,
+    /// From a miner's connect until it could submit: through its handshake, with a job.
+    pub first_job_us: Histogram<u64>,
     /// Responses that answered nothing, or the same thing a second time: how many, and some of them.
     pub strays: u64,
     /// The first of them as text.
@@ -68,6 +70,7 @@ impl Default for FleetReport {
             submits: Vec::new(),
             latency_us: histogram(),
             service_us: histogram(),
+            first_job_us: histogram(),
             strays: 0,
             stray_lines: Vec::new(),
             failures: Vec::new(),
@@ -90,6 +93,8 @@ pub struct Progress {
     pub answered: AtomicU64,
     /// Submits accepted.
     pub accepted: AtomicU64,
+    /// Jobs that miners were told.
+    pub jobs_heard: AtomicU64,
     /// Connections that the other side closed.
     pub closes: AtomicU64,
 }
@@ -113,6 +118,11 @@ impl Progress {
     /// Submits accepted.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Jobs that miners were told.
+    pub fn jobs_heard(&self) -> u64 {
+        self.jobs_heard.load(Ordering::Relaxed)
     }
 
     /// Connections that the other side closed.
@@ -151,9 +161,12 @@ impl FleetReport {
     /// Adds what another thread's or fleet's miners saw.
     pub fn merge(&mut self, other: Self) {
         self.submits.extend(other.submits);
-        for (to, from) in
-            [(&mut self.latency_us, &other.latency_us), (&mut self.service_us, &other.service_us)]
-        {
+        let histograms = [
+            (&mut self.latency_us, &other.latency_us),
+            (&mut self.service_us, &other.service_us),
+            (&mut self.first_job_us, &other.first_job_us),
+        ];
+        for (to, from) in histograms {
             if to.add(from).is_err() {
                 log::error!("two histograms of the same bounds do not add");
             }

@@ -1,0 +1,58 @@
+//! `adit-loadtest run`: a scenario against a real Adit.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use adit_loadtest::scenario::{self, Scenario};
+use clap::Args;
+
+use super::{EXIT_FAILED, fail, print, tell};
+
+/// Run a scenario against a real Adit; exit code 1 if an objective was missed
+#[derive(Args, Debug)]
+pub(super) struct Run {
+    /// fanout, hostile, idle, soak, steady, storm, or a TOML file
+    scenario: String,
+
+    /// The Adit to run
+    #[arg(long, value_name = "PATH", default_value = "target/release/adit")]
+    adit: PathBuf,
+
+    /// A further argument of `adit run`
+    #[arg(long = "adit-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
+    adit_arguments: Vec<String>,
+
+    /// Run so long instead of what the scenario says
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+
+    /// Write figures and timeline to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn execute(arguments: &Run) -> ExitCode {
+    let mut scenario = match Scenario::read(&arguments.scenario) {
+        Ok(scenario) => scenario,
+        Err(error) => return fail(&error),
+    };
+    if let Some(seconds) = arguments.seconds {
+        scenario.run_ms = seconds.saturating_mul(1_000);
+    }
+    tell(&scenario.about);
+    tell("");
+    let outcome = scenario::run(&scenario, &arguments.adit, &arguments.adit_arguments, tell);
+    tell("");
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => return fail(&error),
+    };
+    if let Some(file) = &arguments.json
+        && let Err(error) = fs::write(file, format!("{:#}\n", outcome.json()))
+    {
+        return fail(&format_args!("{}: {error}", file.display()));
+    }
+    let printed = print(&outcome);
+    if outcome.is_good() { printed } else { ExitCode::from(EXIT_FAILED) }
+}

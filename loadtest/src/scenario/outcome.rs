@@ -1,0 +1,227 @@
+//! What came of a scenario: figures, a timeline, and the objectives that were missed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::file::Objectives;
+use crate::audit::Findings;
+
+/// How Adit stood at one moment of the run.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Moment {
+    /// Seconds since the first connect.
+    pub at_s: f64,
+    /// Miners with a job.
+    pub mining: u64,
+    /// Submits so far.
+    pub submitted: u64,
+    /// Accepted so far.
+    pub accepted: u64,
+    /// Memory of Adit, in KiB.
+    pub resident_kib: u64,
+    /// CPU time of Adit so far, in seconds.
+    pub cpu_s: f64,
+    /// Open descriptors of Adit.
+    pub descriptors: usize,
+}
+
+/// The figures of a whole run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Figures {
+    /// Miners that had a job in time.
+    pub mining: u64,
+    /// Miners there were.
+    pub miners: u64,
+    /// Submits made.
+    pub submits: u64,
+    /// Of these, accepted.
+    pub accepted: u64,
+    /// Connects of miners.
+    pub connects: u64,
+    /// Connections of miners that the other side closed.
+    pub closes: u64,
+    /// Handshakes and connections that went wrong.
+    pub failures: u64,
+    /// The first of them, in words.
+    pub first_failure: Option<String>,
+    /// Connections that strangers made.
+    pub strangers: u64,
+    /// From a miner's connect to its first job, median and 99th percentile.
+    pub first_job_ms: [f64; 2],
+    /// From when a submit was due until its answer: median, 99th and 99.9th percentile.
+    pub latency_ms: [f64; 3],
+    /// From a job at the pool until every miner had it, each time it was measured.
+    pub fan_out_ms: Vec<f64>,
+    /// Memory before the first miner, in KiB.
+    pub resident_kib_at_start: u64,
+    /// Once a second.
+    pub timeline: Vec<Moment>,
+}
+
+/// Figures, and what they were held against.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The figures.
+    pub figures: Figures,
+    /// What the audit found.
+    pub findings: Findings,
+    /// Objectives that were missed, in words.
+    pub missed: Vec<String>,
+}
+
+impl Outcome {
+    pub(super) fn new(figures: Figures, findings: Findings, objectives: &Objectives) -> Self {
+        let mut missed = figures.missed(objectives);
+        if figures.mining < figures.miners {
+            missed.push(format!("{} of {} miners had a job in time", figures.mining, figures.miners));
+        }
+        if !findings.is_clean() {
+            missed.push("the audit found differences".into());
+        }
+        Self { figures, findings, missed }
+    }
+
+    /// Whether everything held.
+    pub fn is_good(&self) -> bool {
+        self.missed.is_empty()
+    }
+
+    /// For machines.
+    pub fn json(&self) -> serde_json::Value {
+        let totals = &self.findings.totals;
+        serde_json::json!({
+            "good": self.is_good(),
+            "missed": self.missed,
+            "figures": self.figures,
+            "audit": {
+                "clean": self.findings.is_clean(),
+                "submits": totals.submits,
+                "accepted": totals.accepted,
+                "rejected": totals.rejected,
+                "refused_here": totals.refused_here,
+                "closed_before_answer": totals.closed_before_answer,
+                "seen_by_pools": totals.seen_by_pools,
+            },
+        })
+    }
+}
+
+impl Figures {
+    fn missed(&self, objectives: &Objectives) -> Vec<String> {
+        let fan_out = self.fan_out_ms.iter().copied().reduce(f64::max);
+        let accepted = self.accepted as f64 / self.submits.max(1) as f64;
+        let at_most = [
+            ("first job, p99 ms", Some(self.first_job_ms[1]), objectives.first_job_p99_ms_max),
+            ("p50 ms", Some(self.latency_ms[0]), objectives.p50_ms_max),
+            ("p99 ms", Some(self.latency_ms[1]), objectives.p99_ms_max),
+            ("fan-out ms", fan_out.or(Some(f64::INFINITY)), objectives.fan_out_ms_max),
+            ("failures", Some(self.failures as f64), objectives.failures_max.map(|count| count as f64)),
+            ("closes", Some(self.closes as f64), objectives.closes_max.map(|count| count as f64)),
+            ("not accepted", Some(1.0 - accepted), objectives.accepted_ratio_min.map(|ratio| 1.0 - ratio)),
+            ("KiB per miner", Some(self.resident_kib_per_miner()), objectives.resident_kib_per_miner_max),
+            (
+                "memory growth, %",
+                self.growth_percent(|moment| moment.resident_kib as f64),
+                objectives.resident_growth_percent_max,
+            ),
+            (
+                "descriptor growth, %",
+                self.growth_percent(|moment| moment.descriptors as f64),
+                objectives.descriptors_growth_percent_max,
+            ),
+        ];
+        at_most
+            .into_iter()
+            .filter_map(|(name, figure, bound)| {
+                let (figure, bound) = (figure?, bound?);
+                (figure > bound).then(|| format!("{name}: {figure:.3}, at most {bound:.3} allowed"))
+            })
+            .collect()
+    }
+
+    /// Growth of memory from before the first miner to the highest point.
+    fn resident_kib_per_miner(&self) -> f64 {
+        let peak = self.timeline.iter().map(|moment| moment.resident_kib).max().unwrap_or(0);
+        peak.saturating_sub(self.resident_kib_at_start) as f64 / self.miners.max(1) as f64
+    }
+
+    /// How much the mean of the last quarter lies above that of the second; `None` for a run too short to say.
+    fn growth_percent(&self, figure: impl Fn(&Moment) -> f64) -> Option<f64> {
+        let quarter = self.timeline.len() / 4;
+        let mean = |part: &[Moment]| part.iter().map(&figure).sum::<f64>() / part.len().max(1) as f64;
+        let second = self.timeline.get(quarter..2 * quarter).filter(|part| !part.is_empty())?;
+        let last = self.timeline.get(self.timeline.len() - quarter..)?;
+        Some((mean(last) / mean(second).max(1.0) - 1.0) * 100.0)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        let [first_job_p50, first_job_p99] = figures.first_job_ms;
+        let [p50, p99, p999] = figures.latency_ms;
+        writeln!(out, "miners       {} of {} had a job in time", figures.mining, figures.miners)?;
+        writeln!(out, "connects     {}, of these closed by Adit {}", figures.connects, figures.closes)?;
+        writeln!(out, "failures     {}", figures.failures)?;
+        if let Some(text) = &figures.first_failure {
+            writeln!(out, "             the first: {text}")?;
+        }
+        writeln!(out, "first job    p50 {first_job_p50:.1} ms, p99 {first_job_p99:.1} ms")?;
+        writeln!(out, "submits      {}, accepted {}", figures.submits, figures.accepted)?;
+        writeln!(out, "latency      p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms")?;
+        if !figures.fan_out_ms.is_empty() {
+            let longest = figures.fan_out_ms.iter().copied().fold(0.0, f64::max);
+            writeln!(out, "fan-out      {} times, longest {longest:.1} ms", figures.fan_out_ms.len())?;
+        }
+        if figures.strangers > 0 {
+            writeln!(out, "strangers    {} connects", figures.strangers)?;
+        }
+        writeln!(out, "memory       {:.2} KiB per miner at most", figures.resident_kib_per_miner())?;
+        write!(out, "audit        {}", self.findings)?;
+        for missed in &self.missed {
+            writeln!(out, "MISSED       {missed}")?;
+        }
+        write!(out, "{}", if self.is_good() { "all objectives met" } else { "objectives missed" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(resident_kib: impl IntoIterator<Item = u64>) -> Vec<Moment> {
+        resident_kib.into_iter().map(|resident_kib| Moment { resident_kib, ..Moment::default() }).collect()
+    }
+
+    #[test]
+    fn a_missed_objective_is_named_with_its_figures() {
+        let figures = Figures { miners: 2, mining: 2, closes: 3, ..Figures::default() };
+        let objectives = Objectives { closes_max: Some(2), failures_max: Some(0), ..Objectives::default() };
+        let outcome = Outcome::new(figures, Findings::default(), &objectives);
+        assert_eq!(outcome.missed, ["closes: 3.000, at most 2.000 allowed"]);
+        assert!(outcome.to_string().ends_with("objectives missed") && outcome.json()["good"] == false);
+    }
+
+    #[test]
+    fn miners_without_a_job_are_missed_whatever_was_asked() {
+        let figures = Figures { miners: 2, mining: 1, ..Figures::default() };
+        let outcome = Outcome::new(figures, Findings::default(), &Objectives::default());
+        assert_eq!(outcome.missed, ["1 of 2 miners had a job in time"]);
+    }
+
+    #[test]
+    fn growth_is_judged_from_the_second_quarter_on() {
+        let objectives = Objectives { resident_growth_percent_max: Some(10.0), ..Objectives::default() };
+        let grown = |resident_kib: [u64; 8]| {
+            let figures = Figures { timeline: moments(resident_kib), ..Figures::default() };
+            !figures.missed(&objectives).is_empty()
+        };
+        assert!(!grown([10, 50, 100, 100, 100, 100, 109, 109]));
+        assert!(grown([10, 50, 100, 100, 100, 100, 112, 112]));
+        assert!(
+            Figures::default().missed(&objectives).is_empty(),
+            "nothing was seen, so nothing can be said"
+        );
+    }
+}
