@@ -447,6 +447,17 @@ fn a_miner_that_closes_its_half_still_gets_its_verdicts() {
 }
 
 #[test]
+fn a_miner_that_leaves_a_silent_pool_ends_its_session_by_its_own_reason() {
+    let settings = SessionSettings { settle_ms: 20_000, ..SessionSettings::default() };
+    let mut rig = Rig::with(shared_with(settings, None, None));
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.gone(Side::Miner, Gone::Closed);
+    rig.pass_ms(10_000);
+    assert_eq!(rig.finished(), Some(CloseReason::MinerClosed));
+}
+
+#[test]
 fn stopping_waits_for_verdicts_up_to_its_limit() {
     let mut rig = Rig::mining("a.b");
     rig.miner(SUBMIT);

@@ -90,7 +90,8 @@ impl Session {
         self.release_held(cx);
         if subscribe_failed && error == replies::POOL_SILENT {
             // Without a subscription there is nothing to mine: let the miner go where there is.
-            self.finish(CloseReason::PoolSilent, cx);
+            let reason = self.settling.map_or(CloseReason::PoolSilent, |settling| settling.reason);
+            self.finish(reason, cx);
         }
     }
 
