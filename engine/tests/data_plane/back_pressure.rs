@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 
 use adit::counters::Counter;
 use adit_protocol::event::CloseReason;
+use socket2::{Domain, Socket, Type};
 
 use crate::support::*;
 
 /// More than all socket buffers between pool and miner hold.
 const FLOOD_JOBS: usize = 100_000;
+/// Jobs per write of a flood: a write for each would be the slowest part of these tests.
+const JOBS_PER_WRITE: usize = 100;
+/// What a stalled miner's socket takes, so that a hundred of them need no gigabyte to stall.
+const STALLED_RECEIVE_BYTES: usize = 4 * 1024;
 
 /// A pool that logs miners in, and floods those whose name says so. Counts the jobs it could send.
 fn flooding_pool(sent: Arc<AtomicUsize>) -> std::net::SocketAddr {
@@ -23,9 +28,10 @@ fn flooding_pool(sent: Arc<AtomicUsize>) -> std::net::SocketAddr {
             if flood && line.contains("authorize") {
                 // Nobody interrupts it while it is blocked.
                 peer.stream.set_write_timeout(None)?;
-                for n in 0..FLOOD_JOBS {
-                    peer.stream.write_all((job(n) + "\n").as_bytes())?;
-                    sent.fetch_add(1, Ordering::Relaxed);
+                for first in (0..FLOOD_JOBS).step_by(JOBS_PER_WRITE) {
+                    let jobs: String = (first..first + JOBS_PER_WRITE).map(|n| job(n) + "\n").collect();
+                    peer.stream.write_all(jobs.as_bytes())?;
+                    sent.fetch_add(JOBS_PER_WRITE, Ordering::Relaxed);
                 }
             }
         }
@@ -34,7 +40,18 @@ fn flooding_pool(sent: Arc<AtomicUsize>) -> std::net::SocketAddr {
 }
 
 fn flooded_miner(adit: &adit::supervisor::Running) -> Peer {
-    let mut miner = Peer::connect(address(adit));
+    log_in_to_be_flooded(Peer::connect(address(adit)))
+}
+
+/// One whose socket takes next to nothing.
+fn stalled_miner(adit: &adit::supervisor::Running) -> Peer {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(STALLED_RECEIVE_BYTES).unwrap();
+    socket.connect(&address(adit).into()).unwrap();
+    log_in_to_be_flooded(Peer::new(socket.into()))
+}
+
+fn log_in_to_be_flooded(mut miner: Peer) -> Peer {
     miner.send(r#"{"id":1,"method":"mining.subscribe","params":["flood/1.0"]}"#).unwrap();
     miner.send(r#"{"id":2,"method":"mining.authorize","params":["account.rig","x"]}"#).unwrap();
     miner
@@ -80,8 +97,8 @@ fn a_miner_that_does_not_read_is_closed_at_the_bound() {
 fn a_hundred_stalled_miners_do_not_stop_the_others() {
     let sent = Arc::new(AtomicUsize::new(0));
     let adit = adit(flooding_pool(sent), |_| {});
-    let stalled: Vec<_> = (0..100).map(|_| flooded_miner(&adit)).collect();
-    wait_until("pools are paused", || adit.counters().get(Counter::Pauses) >= 50);
+    let stalled: Vec<_> = (0..100).map(|_| stalled_miner(&adit)).collect();
+    wait_until("all pools are paused", || adit.counters().get(Counter::Pauses) >= 100);
     let mut miner = Peer::miner(&adit);
     let mut slowest = Duration::ZERO;
     for id in 0..200 {
