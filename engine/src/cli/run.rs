@@ -32,7 +32,7 @@ enum RunError {
     Start(#[from] StartError),
     #[error("the admin server: {0}; --admin gives it another address, --admin off does without")]
     Admin(#[from] adit_admin::StartError),
-    #[error("a shard ended that was not told to: {0:?}")]
+    #[error("a shard ended that was not told to{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
     Shard(Option<std::io::Error>),
 }
 

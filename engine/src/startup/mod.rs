@@ -20,9 +20,7 @@ pub enum StartupError {
     #[error(transparent)]
     IoUring(#[from] IoUringProblem),
     /// Fewer descriptors than `limits.connections_max` asks for.
-    #[error(
-        "limits.connections_max = {connections_max}: {limit}; or lower limits.connections_max to {possible}"
-    )]
+    #[error("limits.connections_max = {connections_max}: {limit}{}", or_lower(*possible))]
     Descriptors {
         /// As configured.
         connections_max: usize,
@@ -80,6 +78,11 @@ pub fn check(settings: &mut Settings, is_max_chosen: bool) -> Result<Vec<String>
         Err(error) => errors.push(error),
     }
     if errors.is_empty() { Ok(notes) } else { Err(StartupErrors(errors)) }
+}
+
+/// The other way out, where there is one: no proxy serves zero connections.
+fn or_lower(possible: usize) -> String {
+    if possible == 0 { String::new() } else { format!("; or lower limits.connections_max to {possible}") }
 }
 
 /// Cores that this process may use.
@@ -145,6 +148,15 @@ mod tests {
         let Some((connections_max, possible)) = found else { panic!("{errors:?}") };
         assert_eq!(connections_max, TOO_MANY);
         assert!(possible < TOO_MANY);
+    }
+
+    #[test]
+    fn nobody_is_told_to_allow_no_connections() {
+        let limit = TooLow { resource: Resource::Descriptors, needed: 20_322, hard: 100 };
+        let told =
+            |possible| StartupError::Descriptors { connections_max: 10_000, possible, limit }.to_string();
+        assert!(told(0).ends_with(&limit.to_string()), "{}", told(0));
+        assert!(told(39).ends_with("; or lower limits.connections_max to 39"), "{}", told(39));
     }
 
     #[test]
