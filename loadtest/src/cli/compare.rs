@@ -21,7 +21,11 @@ pub(super) struct Compare {
     #[arg(long, value_name = "PATH", default_value = "target/release/adit")]
     adit: PathBuf,
 
-    /// A further argument of `adit run`, as in --adit-arg=--share-check; {ledger} stands for a file made anew each time
+    /// Let Adit keep no ledger
+    #[arg(long)]
+    no_ledger: bool,
+
+    /// A further argument of `adit run`, as in --adit-arg=--share-check
     #[arg(long = "adit-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     adit_arguments: Vec<String>,
 
@@ -87,6 +91,7 @@ fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
         window,
         cores: Cores::of_this_machine()?,
         adit: arguments.adit.clone(),
+        ledger: !arguments.no_ledger,
         adit_arguments: arguments.adit_arguments.clone(),
         peers: std::env::current_exe()?,
     })

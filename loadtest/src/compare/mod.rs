@@ -63,6 +63,8 @@ pub struct Plan {
     pub cores: Cores,
     /// The binary to start Adit from.
     pub adit: PathBuf,
+    /// Whether Adit keeps a ledger of all shares, anew in each measurement.
+    pub ledger: bool,
     /// Further arguments of `adit run`.
     pub adit_arguments: Vec<String>,
     /// The binary to start miners and pools from: `adit-loadtest`.

@@ -18,6 +18,8 @@ use crate::wait;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Descriptors a proxy plans for: both sockets of each pair and some of its own, within the usual limit of 20,000.
 const DESCRIPTORS_MAX: usize = 19_900;
+/// Adit's ledger; SQLite's own files beside it begin with the same name.
+const LEDGER: &str = "ledger.sqlite";
 /// Where Debian keeps nginx's stream module.
 const NGINX_STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
@@ -144,7 +146,7 @@ pub(super) fn on_core(core: usize, program: &str) -> Command {
 
 fn start_adit(plan: &Plan, pool: SocketAddr, directory: &Path) -> Result<Running, MeasureError> {
     for old in fs::read_dir(directory)?.flatten() {
-        if old.file_name().to_string_lossy().starts_with("ledger.sqlite") {
+        if old.file_name().to_string_lossy().starts_with(LEDGER) {
             fs::remove_file(old.path())?;
         }
     }
@@ -154,8 +156,10 @@ fn start_adit(plan: &Plan, pool: SocketAddr, directory: &Path) -> Result<Running
         arguments.extend([flag.into(), value.into()]);
     }
     arguments.extend(["--pool".into(), format!("stratum+tcp://{pool}")]);
-    let ledger = directory.join("ledger.sqlite").display().to_string();
-    arguments.extend(plan.adit_arguments.iter().map(|argument| argument.replace("{ledger}", &ledger)));
+    if plan.ledger {
+        arguments.extend(["--ledger".into(), directory.join(LEDGER).display().to_string()]);
+    }
+    arguments.extend_from_slice(&plan.adit_arguments);
     let adit = Adit::start(Path::new("taskset"), arguments)?;
     Ok(Running { address: adit.address(), process: Process::Adit(adit) })
 }
