@@ -1,7 +1,9 @@
 //! Reconciles what miners were told with what pools saw: nothing lost, nothing twice, nothing invented.
 //!
-//! The two sides know each share by the same key ([`crate::share::ShareKey`]). Whoever else keeps books on shares
-//! (counters, a ledger) can be held against the [`Totals`].
+//! The two sides know each share by the same key ([`crate::share::ShareKey`]). A ledger's rows, which have no such key,
+//! are held against both by worker, outcome and code ([`LedgerBook`]); whoever only counts, against the [`Totals`].
+
+mod ledger;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +13,9 @@ use crate::scripted_pool::{Fit, PoolLog, SubmitSeen};
 use crate::share::ShareKey;
 use crate::sim_miner::{Answer, FleetReport};
 
+use ledger::{AtPools, Expected};
+pub use ledger::{LedgerBook, Rows};
+
 /// Differences kept as text, of each kind.
 const EXAMPLES_MAX: usize = 5;
 
@@ -19,6 +24,7 @@ const EXAMPLES_MAX: usize = 5;
 pub struct Audit<'a> {
     fleets: Vec<&'a FleetReport>,
     pools: Vec<(&'a str, &'a PoolLog)>,
+    ledger: Option<&'a LedgerBook>,
 }
 
 /// One submit as a pool saw it.
@@ -40,6 +46,7 @@ pub enum Difference {
     /// A miner was told accepted, but no pool accepted that share.
     AcceptedByNobody,
     /// A pool accepted a share and its miner was told something else, although the pool did not cut the connection.
+    /// Where there is a ledger this may be: it must have the share as unanswered, and [`Totals::accepted_late`] counts it.
     AcceptanceWithheld,
     /// A pool refused a share and its miner was told another code.
     CodeChanged,
@@ -51,6 +58,10 @@ pub enum Difference {
     WrongPool,
     /// A submit carried a name that was never authorised on its connection.
     WrongName,
+    /// The ledger has fewer rows of a kind than there were such shares.
+    RowMissing,
+    /// The ledger has more rows of a kind than there were such shares.
+    RowInvented,
     /// A side did not keep everything, so that this audit proves nothing.
     Incomplete,
 }
@@ -74,7 +85,16 @@ pub struct Totals {
     pub accepted_but_cut: u64,
     /// Submits that pools saw.
     pub seen_by_pools: u64,
+    /// Shares that the ledger has, each in a row or counted in a gap; zero without a ledger, as the next two.
+    pub rows: u64,
+    /// Of those, unanswered ones.
+    pub rows_unanswered: u64,
+    /// Of those, shares that a pool accepted after all: too late, or its answer was lost.
+    pub accepted_late: u64,
 }
+
+/// Every pool's submits by their key.
+type Seen<'a> = HashMap<ShareKey, Vec<AtPool<'a>>>;
 
 /// The outcome of an audit.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +125,13 @@ impl<'a> Audit<'a> {
         self
     }
 
+    /// Adds what the ledger says, once all of it is written.
+    #[must_use]
+    pub fn ledger(mut self, book: &'a LedgerBook) -> Self {
+        self.ledger = Some(book);
+        self
+    }
+
     /// Compares.
     pub fn run(&self) -> Findings {
         let mut findings = Findings::default();
@@ -115,7 +142,7 @@ impl<'a> Audit<'a> {
                 *made.entry(submit.key).or_default() += 1;
                 let at_pools = seen.get(&submit.key).map_or(&[][..], Vec::as_slice);
                 let who = format!("miner {} share {:016x}", submit.miner, submit.key.0);
-                findings.compare(&who, submit.answer, at_pools);
+                findings.compare(&who, submit.answer, at_pools, self.ledger.is_some());
             }
             if report.strays > 0 {
                 let text = report.stray_lines.first().cloned().unwrap_or_default();
@@ -132,12 +159,42 @@ impl<'a> Audit<'a> {
                 findings.add(Difference::SentTwice, text);
             }
         }
+        if let Some(ledger) = self.ledger {
+            self.expected(&seen).compare(ledger, &mut findings);
+        }
         findings
     }
 
+    /// What miners and pools say, by the name that the pools know a worker by.
+    fn expected(&self, seen: &Seen<'_>) -> Expected {
+        let mut expected = Expected::default();
+        for submit in self.pools.iter().flat_map(|(_, log)| &log.submits) {
+            expected.seen(&submit.name, submit.verdict);
+        }
+        for report in &self.fleets {
+            let at_pools = |key| seen.get(&key).and_then(|at_pools| at_pools.first());
+            // Pools never saw the name with a share that they never saw, but with others of the same miner.
+            let names: HashMap<u32, &str> = report
+                .submits
+                .iter()
+                .filter_map(|submit| Some((submit.miner, &*at_pools(submit.key)?.submit.name)))
+                .collect();
+            for submit in &report.submits {
+                let at_pools = match at_pools(submit.key).map(|seen| seen.submit.verdict) {
+                    None => AtPools::Unseen,
+                    Some(None) => AtPools::Silent,
+                    Some(Some(verdict)) => AtPools::Judged(verdict),
+                };
+                let worker = names.get(&submit.miner).copied().unwrap_or("(a name that no pool saw)");
+                expected.made(worker, submit.answer, at_pools);
+            }
+        }
+        expected
+    }
+
     /// Every pool's submits by their key; notes what is wrong with a submit by itself.
-    fn index_pools(&self, findings: &mut Findings) -> HashMap<ShareKey, Vec<AtPool<'a>>> {
-        let mut seen: HashMap<ShareKey, Vec<AtPool<'_>>> = HashMap::new();
+    fn index_pools(&self, findings: &mut Findings) -> Seen<'a> {
+        let mut seen = Seen::new();
         for &(pool, log) in &self.pools {
             if log.submits_not_kept > 0 {
                 findings.add_many(Difference::Incomplete, log.submits_not_kept, pool.into());
@@ -178,8 +235,9 @@ impl Findings {
         assert!(self.is_clean(), "{self}");
     }
 
-    /// Holds what a miner was told about one share against what the pools say.
-    fn compare(&mut self, who: &str, answer: Answer, at_pools: &[AtPool<'_>]) {
+    /// Holds what a miner was told about one share against what the pools say. A pool's verdict that the miner was not told
+    /// was late or lost: only a ledger can show that.
+    fn compare(&mut self, who: &str, answer: Answer, at_pools: &[AtPool<'_>], has_ledger: bool) {
         let verdicts = || at_pools.iter().filter_map(|seen| seen.submit.verdict);
         let accepted_there = verdicts().any(|verdict| verdict == Verdict::Accepted);
         self.totals.submits += 1;
@@ -204,9 +262,9 @@ impl Findings {
                 self.totals.refused_here += 1;
                 if accepted_there && at_pools.iter().all(|seen| seen.cut) {
                     self.totals.accepted_but_cut += 1;
-                } else if accepted_there {
+                } else if accepted_there && !has_ledger {
                     self.add(Difference::AcceptanceWithheld, format!("{who}, told {code}"));
-                } else if let Some(verdict) = verdicts().next() {
+                } else if let Some(verdict) = verdicts().next().filter(|_| !accepted_there && !has_ledger) {
                     self.add(Difference::CodeChanged, format!("{who}, told {code}, pool said {verdict:?}"));
                 }
             }
@@ -292,6 +350,7 @@ mod tests {
             accepted_but_closed: 1,
             accepted_but_cut: 0,
             seen_by_pools: 3,
+            ..Totals::default()
         };
         assert_eq!(findings.totals, totals);
     }
