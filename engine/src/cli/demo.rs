@@ -1,6 +1,7 @@
 //! `adit demo`: practice pool, proxy and miners in one process over loopback TCP, and whether all went well.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,10 +9,13 @@ use adit_loadtest::cpu_miner::{CpuMiner, CpuMinerConfig, MinerReport};
 use adit_loadtest::practice_pool::{PracticePool, PracticePoolConfig};
 use adit_protocol::event::Outcome;
 use adit_protocol::names::NameRule;
+use adit_store::clock::now_us;
+use adit_store::codes;
+use adit_store::reader::{ReadError, Reader, Span};
 use clap::Args;
 
 use super::tools::{self, Until};
-use super::{EXIT_RUNTIME, fail, print};
+use super::{EXIT_RUNTIME, fail, print, run};
 use crate::settings::{PoolSettings, Settings};
 use crate::startup;
 use crate::supervisor::{Running, Supervisor};
@@ -42,11 +46,16 @@ pub struct DemoFlags {
     /// Threads that serve them [default: one per core this process may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: Option<u16>,
+
+    /// Keep every share in this SQLite file, which stays there for `adit ledger`
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
 }
 
 type AnyError = Box<dyn std::error::Error>;
 
-/// Runs it. Well is: shares were accepted, none went unanswered, and miners, proxy and pool counted the same.
+/// Runs it. Well is: shares were accepted, none went unanswered, and miners, proxy, pool and ledger
+/// counted the same.
 pub fn execute(flags: &DemoFlags) -> ExitCode {
     let tally = match demo(flags) {
         Ok(tally) => tally,
@@ -69,7 +78,8 @@ fn demo(flags: &DemoFlags) -> Result<Tally, AnyError> {
     let mut settings = settings(pool.address(), flags)?;
     startup::check(&mut settings, true)?;
     let drain = Duration::from_millis(settings.timeouts.drain_ms);
-    let running = Supervisor::start(settings)?;
+    let started_us = now_us();
+    let running = Supervisor::start(settings).map_err(run::advised)?;
     let proxy = *running.listen_addrs().first().ok_or("the proxy does not listen")?;
     print(&format!("pool {}  ◀  adit {proxy}  ◀  {} miners\n", pool.address(), flags.miners));
 
@@ -91,6 +101,9 @@ fn demo(flags: &DemoFlags) -> Result<Tally, AnyError> {
     running.stop(drain);
     tally.finish(&running, &pool);
     running.join()?;
+    if let Some(path) = &flags.ledger {
+        tally.accepted_in_ledger = Some(accepted_since(path, started_us)?);
+    }
     log.finish();
     Ok(tally)
 }
@@ -105,7 +118,19 @@ fn settings(pool: SocketAddr, flags: &DemoFlags) -> Result<Settings, AnyError> {
     settings.limits.connections_max = usize::from(flags.miners) + SPARE_CONNECTIONS;
     settings.limits.connections_per_address_max = settings.limits.connections_max;
     settings.admin = None;
+    settings.ledger.clone_from(&flags.ledger);
     Ok(settings)
+}
+
+/// Accepted shares of this demo in the ledger, which may have older ones.
+fn accepted_since(ledger: &Path, from_us: u64) -> Result<u64, ReadError> {
+    let accepted = codes::outcome_name(codes::outcome(Outcome::Accepted));
+    let mut count = 0;
+    Reader::open(ledger)?.for_each_share(Span { from_us, ..Span::ALL }, None, |share| {
+        count += u64::from(share.outcome == accepted);
+        Ok(())
+    })?;
+    Ok(count)
 }
 
 fn live_line(running: &Running) -> String {
@@ -131,6 +156,8 @@ struct Tally {
     unanswered: u64,
     accepted_by_pool: u64,
     accepted_by_proxy: u64,
+    /// `None` if none is kept.
+    accepted_in_ledger: Option<u64>,
     p50_us: u64,
     p99_us: u64,
 }
@@ -168,7 +195,8 @@ impl Tally {
                 "the miners count {accepted} accepted shares, the proxy {accepted_by_proxy}, the pool {accepted_by_pool}"
             ))
         } else {
-            None
+            let in_ledger = self.accepted_in_ledger.filter(|in_ledger| in_ledger != accepted)?;
+            Some(format!("the miners count {accepted} accepted shares, the ledger {in_ledger}"))
         }
     }
 }
@@ -182,11 +210,13 @@ mod tests {
         let well = || Tally { accepted: 3, accepted_by_pool: 3, accepted_by_proxy: 3, ..Tally::default() };
         assert_eq!(well().fault(), None);
         assert_eq!(Tally { rejected: 5, ..well() }.fault(), None);
+        assert_eq!(Tally { accepted_in_ledger: Some(3), ..well() }.fault(), None);
         for broken in [
             Tally { accepted: 0, ..well() },
             Tally { unanswered: 1, ..well() },
             Tally { accepted_by_pool: 4, ..well() },
             Tally { accepted_by_proxy: 2, ..well() },
+            Tally { accepted_in_ledger: Some(2), ..well() },
         ] {
             assert!(broken.fault().is_some(), "{broken:?}");
         }

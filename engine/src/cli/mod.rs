@@ -6,6 +6,7 @@
 
 mod config;
 mod demo;
+mod ledger;
 mod mine;
 mod practice_pool;
 mod run;
@@ -43,6 +44,8 @@ enum Command {
     Run(Box<settings_flags::SettingsFlags>),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Serve work of a made-up chain, and check every share by hashing it: a pool to try things with
     PracticePool(practice_pool::PracticePoolFlags),
     /// Mine with this machine's CPU: a miner to try things with
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(flags) => run::execute(&flags),
         Command::Config(command) => config::execute(&command),
+        Command::Ledger(command) => ledger::execute(&command),
         Command::PracticePool(flags) => practice_pool::execute(&flags),
         Command::Mine(flags) => mine::execute(&flags),
         Command::Demo(flags) => demo::execute(&flags),

@@ -10,7 +10,7 @@ use crossbeam::channel::{self, Receiver};
 use thiserror::Error;
 
 use super::settings_flags::SettingsFlags;
-use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, fail};
+use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, fail, ledger};
 use crate::config;
 use crate::control::Operators;
 use crate::logging::{self, LogHandle};
@@ -28,8 +28,8 @@ enum RunError {
     Startup(#[from] StartupErrors),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
-    #[error(transparent)]
-    Start(#[from] StartError),
+    #[error("{0}")]
+    Start(String),
     #[error("the admin server: {0}; --admin gives it another address, --admin off does without")]
     Admin(#[from] adit_admin::StartError),
     #[error("a shard ended that was not told to{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
@@ -75,7 +75,7 @@ fn serve(
     let pool = format!("{}:{}", settings.pool.host, settings.pool.port);
     let drain = Duration::from_millis(settings.timeouts.drain_ms);
     let admin_address = settings.admin;
-    let running = Supervisor::start(settings)?;
+    let running = Supervisor::start(settings).map_err(|error| RunError::Start(advised(error)))?;
     // This end stays here: without an admin server there would be none, and waiting for one that is gone does not wait.
     let (drain_sender, drain_asked) = channel::bounded(1);
     let operators = Operators::new(running.figures().clone(), shown, drain_sender.clone());
@@ -94,6 +94,14 @@ fn serve(
     running.join().map_err(|error| RunError::Shard(Some(error)))?;
     log::info!("stopped");
     Ok(())
+}
+
+/// Why Adit did not start, and what to do about it where that is not obvious.
+pub fn advised(error: StartError) -> String {
+    match error {
+        StartError::Ledger(error) => ledger::advised_start(&error),
+        error => error.to_string(),
+    }
 }
 
 /// Starts the admin server, if one is wanted.
