@@ -14,7 +14,7 @@ use adit_loadtest::shapes::FAILURE_SHAPES;
 use adit_loadtest::sim_miner::{Fleet, FleetConfig, FleetReport, Pace, Style};
 use adit_loadtest::wait;
 
-use common::adit;
+use common::ledger::Kept;
 
 /// Where answers come out of order, ids that are used again cannot tell them apart, neither here nor at a real miner.
 const UNIQUE_IDS: [Style; 5] =
@@ -28,12 +28,13 @@ fn config(miners: usize, pace: Pace) -> FleetConfig {
     FleetConfig { pace, ..FleetConfig::new(([127, 0, 0, 1], 0).into(), miners) }
 }
 
-/// The fleet's and the pool's books, which agree.
+/// The fleet's, the pool's and the ledger's books, which agree.
 #[track_caller]
-fn audited(report: &FleetReport, pool: ScriptedPool) -> Findings {
+fn audited(report: &FleetReport, pool: ScriptedPool, adit: Adit, kept: &Kept) -> Findings {
+    let ledger = kept.book(adit);
     // The pool may still be reading what the last connections left behind.
     wait::until(PATIENCE, || pool.log().open == 0);
-    let findings = Audit::new().miners(report).pool("pool", &pool.stop()).run();
+    let findings = Audit::new().miners(report).pool("pool", &pool.stop()).ledger(&ledger).run();
     findings.assert_clean();
     println!(
         "{:?}\nfrom due to answer: p50 {} us, p99 {} us, max {} us",
@@ -50,14 +51,15 @@ fn miners_of_every_style_at_a_fixed_rate_are_all_answered() {
     let pool =
         ScriptedPool::start(Script { job_every: Some(Duration::from_millis(200)), ..Script::default() })
             .unwrap();
-    let adit = adit(&pool.url(), &["--shards", "2"]);
+    let kept = Kept::new();
+    let adit = kept.adit(&pool.url(), &["--shards", "2"]);
     let fleet = fleet(&adit, config(100, Pace::PerSecond(2_000.0)));
     assert!(fleet.all_mining_within(PATIENCE));
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= 5_000));
     let report = fleet.finish(PATIENCE);
     assert_eq!(report.failures, [""; 0]);
     assert_eq!(report.closes, 0);
-    let findings = audited(&report, pool);
+    let findings = audited(&report, pool, adit, &kept);
     assert_eq!(findings.totals.accepted, findings.totals.submits);
     assert_eq!(report.latency_us.len(), findings.totals.submits);
 }
@@ -71,26 +73,29 @@ fn refusals_late_doubled_and_reordered_answers_reach_the_right_shares() {
         .with(Rule::answer("mining.submit", FAILURE_SHAPES[2]).from(5).every(7))
         .with(Rule::answer("mining.submit", FAILURE_SHAPES[3]).from(6).every(7));
     let pool = ScriptedPool::start(script).unwrap();
-    let adit = adit(&pool.url(), &["--set", "timeouts.submit_reply_ms=2000"]);
+    let kept = Kept::new();
+    let adit = kept.adit(&pool.url(), &["--set", "timeouts.submit_reply_ms=2000"]);
     let fleet =
         fleet(&adit, FleetConfig { styles: UNIQUE_IDS.to_vec(), ..config(20, Pace::PerSecond(500.0)) });
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= 1_500));
     let report = fleet.finish(PATIENCE);
-    let findings = audited(&report, pool);
+    let findings = audited(&report, pool, adit, &kept);
     assert!(findings.totals.rejected >= 300, "{findings}");
+    assert_eq!(findings.totals.accepted_late, 0);
 }
 
 #[test]
 fn submits_that_a_pool_leaves_unanswered_are_refused_once() {
     let script = Script::default().with(Rule::silent("mining.submit").from(2).every(5));
     let pool = ScriptedPool::start(script).unwrap();
-    let adit = adit(&pool.url(), &["--set", "timeouts.submit_reply_ms=300"]);
+    let kept = Kept::new();
+    let adit = kept.adit(&pool.url(), &["--set", "timeouts.submit_reply_ms=300"]);
     let fleet =
         fleet(&adit, FleetConfig { styles: UNIQUE_IDS.to_vec(), ..config(30, Pace::PerSecond(600.0)) });
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= 1_200));
     let report = fleet.finish(PATIENCE);
     let silent = pool.log().submits.iter().filter(|submit| submit.verdict.is_none()).count() as u64;
-    let findings = audited(&report, pool);
+    let findings = audited(&report, pool, adit, &kept);
     assert!(silent >= 200, "{findings}");
     assert_eq!(findings.totals.refused_here, silent);
 }
@@ -101,7 +106,8 @@ fn connections_that_pools_and_miners_break_under_load_lose_no_book_entry() {
         .with(Rule::on("mining.submit", [Act::Reset]).from(40).to(40))
         .with(Rule::on("mining.submit", [Act::Behave, Act::Close]).from(30).to(30));
     let pool = ScriptedPool::start(script).unwrap();
-    let adit = adit(&pool.url(), &[]);
+    let kept = Kept::new();
+    let adit = kept.adit(&pool.url(), &[]);
     let reconnect_after = Some(Duration::from_millis(20));
     let fleet = fleet(&adit, FleetConfig { reconnect_after, ..config(40, Pace::InFlight(4)) });
     assert!(wait::until(PATIENCE, || fleet.progress().closes() >= 200));
@@ -112,7 +118,7 @@ fn connections_that_pools_and_miners_break_under_load_lose_no_book_entry() {
     }
     let report = fleet.finish(PATIENCE);
     assert!(report.closes >= 300);
-    let findings = audited(&report, pool);
+    let findings = audited(&report, pool, adit, &kept);
     assert!(findings.totals.accepted >= 4_000, "{findings}");
 }
 
@@ -120,7 +126,8 @@ fn connections_that_pools_and_miners_break_under_load_lose_no_book_entry() {
 fn a_pool_that_is_killed_and_comes_back_gets_only_shares_of_its_own() {
     let first = ScriptedPool::start(Script::default()).unwrap();
     let address = first.address();
-    let adit = adit(&first.url(), &[]);
+    let kept = Kept::new();
+    let adit = kept.adit(&first.url(), &[]);
     let reconnect_after = Some(Duration::from_millis(50));
     let fleet = fleet(&adit, FleetConfig { reconnect_after, ..config(40, Pace::PerSecond(1_000.0)) });
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= 500));
@@ -132,7 +139,13 @@ fn a_pool_that_is_killed_and_comes_back_gets_only_shares_of_its_own() {
     let answered = fleet.progress().answered();
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= answered + 500));
     let report = fleet.finish(PATIENCE);
-    let findings = Audit::new().miners(&report).pool("first", &first).pool("second", &second.stop()).run();
+    let ledger = kept.book(adit);
+    let findings = Audit::new()
+        .miners(&report)
+        .pool("first", &first)
+        .pool("second", &second.stop())
+        .ledger(&ledger)
+        .run();
     findings.assert_clean();
     assert!(findings.totals.accepted >= 900, "{findings}");
 }
@@ -140,7 +153,8 @@ fn a_pool_that_is_killed_and_comes_back_gets_only_shares_of_its_own() {
 #[test]
 fn a_pool_that_stands_still_for_a_while_costs_time_and_nothing_else() {
     let pool = ScriptedPool::start(Script::default()).unwrap();
-    let adit = adit(&pool.url(), &[]);
+    let kept = Kept::new();
+    let adit = kept.adit(&pool.url(), &[]);
     let fleet = fleet(&adit, config(20, Pace::PerSecond(500.0)));
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= 200));
     pool.freeze(true);
@@ -148,7 +162,7 @@ fn a_pool_that_stands_still_for_a_while_costs_time_and_nothing_else() {
     assert!(wait::until(PATIENCE, || fleet.progress().submitted() >= submitted + 300));
     pool.freeze(false);
     let report = fleet.finish(PATIENCE);
-    let findings = audited(&report, pool);
+    let findings = audited(&report, pool, adit, &kept);
     assert_eq!(findings.totals.accepted, findings.totals.submits);
     // The rate did not follow the pool: what was due meanwhile is charged with its wait.
     assert!(report.latency_us.max() >= 300_000, "{}", report.latency_us.max());
@@ -163,7 +177,8 @@ fn shares_of_real_work_through_adit_are_accepted_by_a_pool_that_hashes_them() {
         ..PracticePoolConfig::default()
     };
     let pool = PracticePool::start(config).unwrap();
-    let adit = adit(&pool.url(), &["--user", "ACCOUNT", "--share-check"]);
+    let kept = Kept::new();
+    let adit = kept.adit(&pool.url(), &["--user", "ACCOUNT", "--share-check"]);
     let miners: Vec<CpuMiner> = (0..3)
         .map(|number| {
             let user = format!("someone.cpu{number}");
@@ -178,9 +193,11 @@ fn shares_of_real_work_through_adit_are_accepted_by_a_pool_that_hashes_them() {
     assert!(wait::until(PATIENCE, || accepted() >= 100));
     let books: Vec<FleetReport> =
         miners.into_iter().zip(0..).map(|(miner, number)| miner.stop().fleet_report(number)).collect();
+    let ledger = kept.book(adit);
     let log = pool.stop();
     assert_eq!(log.names.keys().collect::<Vec<_>>(), ["ACCOUNT.cpu0", "ACCOUNT.cpu1", "ACCOUNT.cpu2"]);
-    let findings = books.iter().fold(Audit::new(), Audit::miners).pool("practice", &log).run();
+    let findings =
+        books.iter().fold(Audit::new(), Audit::miners).pool("practice", &log).ledger(&ledger).run();
     findings.assert_clean();
     assert!(findings.totals.accepted >= 100, "{findings}");
 }

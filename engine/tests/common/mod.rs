@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the built binary between a pool and miners, and sessions opened by hand.
 #![allow(dead_code)] // every test file uses a part of it
 
+pub mod ledger;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

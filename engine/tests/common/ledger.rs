@@ -1,0 +1,100 @@
+//! A ledger that Adit keeps during a test, and `adit ledger` asked about it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use adit_loadtest::audit::LedgerBook;
+use adit_loadtest::process::Adit;
+use adit_protocol::event::Outcome;
+use adit_store::codes;
+use adit_store::reader::{Reader, Span};
+use tempfile::TempDir;
+
+use super::{PATIENCE, adit, binary};
+
+/// A ledger's file, in a directory that goes when this does.
+pub struct Kept {
+    _directory: TempDir,
+    file: PathBuf,
+}
+
+impl Kept {
+    /// No file yet.
+    pub fn new() -> Self {
+        let directory = TempDir::new().expect("a directory");
+        Self { file: directory.path().join("ledger.db"), _directory: directory }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// [`adit`] that keeps this ledger.
+    #[track_caller]
+    pub fn adit(&self, pool_url: &str, more: &[&str]) -> Adit {
+        adit(pool_url, &[more, &["--ledger", text(&self.file)]].concat())
+    }
+
+    /// What the ledger says once Adit has stopped in order.
+    #[track_caller]
+    pub fn book(&self, adit: Adit) -> LedgerBook {
+        stop(adit);
+        assert_sound(&self.file);
+        book(&self.file)
+    }
+}
+
+/// Stops Adit in order.
+#[track_caller]
+pub fn stop(mut adit: Adit) {
+    adit.signal("TERM").expect("it runs");
+    let status = adit.ends_within(PATIENCE).expect("it ends");
+    assert!(status.success(), "{status}");
+}
+
+/// All that a ledger says of shares.
+#[track_caller]
+pub fn book(file: &Path) -> LedgerBook {
+    let reader = Reader::open(file).expect("a ledger");
+    let mut book = LedgerBook::default();
+    let outcomes = [Outcome::Accepted, Outcome::Rejected, Outcome::RefusedHere, Outcome::Unanswered];
+    let read = reader.for_each_share(Span::ALL, None, |share| {
+        let outcome =
+            outcomes.into_iter().find(|&known| codes::outcome_name(codes::outcome(known)) == share.outcome);
+        book.row(share.worker, outcome.expect("an outcome"), share.code.into());
+        Ok(())
+    });
+    read.expect("its shares");
+    let gaps = reader.info().expect("its figures").shares_in_gaps;
+    for (outcome, count) in
+        outcomes.into_iter().zip([gaps.accepted, gaps.rejected, gaps.refused_here, gaps.unanswered])
+    {
+        book.gap(outcome, count);
+    }
+    book
+}
+
+/// `adit ledger verify` finds nothing.
+#[track_caller]
+pub fn assert_sound(file: &Path) {
+    let output = ask(&["verify", "--ledger", text(file)]);
+    assert!(output.status.success(), "{}", told(&output));
+}
+
+/// `adit ledger` with these arguments.
+#[track_caller]
+pub fn ask(arguments: &[&str]) -> Output {
+    Command::new(binary()).arg("ledger").args(arguments).output().expect("adit runs")
+}
+
+/// Everything that a command said.
+pub fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A path as an argument.
+#[track_caller]
+pub fn text(file: &Path) -> &str {
+    file.to_str().expect("paths of tests are UTF-8")
+}

@@ -1,0 +1,10 @@
+//! The ledger as operators meet it: what `adit run` wrote, what `adit ledger` says of it, and what survives.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod conservation;
+mod durability;
+mod full_disk;
+mod refusals;
+mod tools;
