@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::limits::{BUSY_TIMEOUT_MS, CHECKED_WHOLE_BYTES_MAX, WRITER_CACHE_KIB};
+use crate::limits::{BUSY_TIMEOUT_MS, CHECKED_WHOLE_BYTES_MAX, LOG_BYTES_KEPT, WRITER_CACHE_KIB};
 use crate::schema;
 use crate::sink::{SinkError, Trouble};
 
@@ -356,6 +356,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
          PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = {LOG_BYTES_KEPT};
          PRAGMA foreign_keys = OFF;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -{WRITER_CACHE_KIB};"

@@ -33,7 +33,7 @@ pub enum State {
 pub struct Status {
     /// What it is doing.
     pub state: State,
-    /// What was pushed before this time, µs since 1970, is durable.
+    /// What was pushed before this time, µs since 1970, is durable, save what its shard still holds in a gap.
     pub durable_up_to_us: u64,
     /// Share rows written.
     pub rows_written: u64,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::limits::SESSIONS_RESERVED;
+use crate::limits::{SESSIONS_RESERVED, TEXTS_COUNT_MAX};
 use crate::names::{Names, cut};
 use crate::record::{PoolKey, ReasonKey, SessionKey, WorkerKey};
 
@@ -138,7 +138,7 @@ fn seen_name(db: &Connection, table: &str, name: &str, seen_us: u64) -> rusqlite
     Ok(db.last_insert_rowid() as u32)
 }
 
-/// The number of a text, made if it is new.
+/// The number of a text, made if it is new and there is room.
 pub fn text(db: &Connection, words: &str) -> rusqlite::Result<i64> {
     let words = cut(words);
     if words.is_empty() {
@@ -150,6 +150,10 @@ pub fn text(db: &Connection, words: &str) -> rusqlite::Result<i64> {
         .optional()?;
     if let Some(id) = found {
         return Ok(id);
+    }
+    let count: i64 = db.prepare_cached("SELECT max(id) FROM texts")?.query_row([], |row| row.get(0))?;
+    if count >= TEXTS_COUNT_MAX {
+        return Ok(ReasonKey::OTHER.0.into());
     }
     db.prepare_cached("INSERT INTO texts (text) VALUES (?1)")?.execute([words])?;
     Ok(db.last_insert_rowid())

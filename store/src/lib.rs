@@ -25,6 +25,12 @@
 //! While the disk stalls or refuses, this cannot hold: then rows wait, the failure is in [`health::Health`], writes are
 //! tried again until they succeed, memory stays bounded, and no shard waits.
 //!
+//! # What it takes
+//! Measured by `cargo bench -p adit-benches --bench ledger`: under 0.6 µs of CPU and 40 bytes per row, all indexes and
+//! rollups included (45 bytes when shares are checked here), in batches of many rows per worker; up to 2 µs where each
+//! row of a batch is of another worker. A day of 1,000 shares per second is 3.5 GB of rows, and 1,000 workers add 0.1 GB
+//! of rollups. A push takes some 25 ns.
+//!
 //! # Where to start
 //! [`ledger::Ledger::start`] gives a running ledger and an [`outbox::Outbox`] per shard, into which go
 //! [`record::ShareRow`]s and [`record::Note`]s.

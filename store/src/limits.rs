@@ -40,6 +40,10 @@ pub const BUSY_TIMEOUT_MS: u64 = 50;
 pub const CHECKPOINT_INTERVAL_MS: u64 = 5_000;
 /// Rows written after which a checkpoint is made without waiting for the interval; bounds the write-ahead log.
 pub const CHECKPOINT_ROWS: u64 = 256 * 1024;
+/// A write-ahead log that a long reader (a backup) made grow is cut back to this.
+pub const LOG_BYTES_KEPT: u64 = 64 * 1024 * 1024;
+/// Texts (reasons, user agents) that a ledger keeps; miners choose some of them, so later ones are "(other)".
+pub const TEXTS_COUNT_MAX: i64 = 64 * 1024;
 /// Tallies of the writer's open minutes kept in memory; when there are more they are read back from the ledger.
 pub const ROLLUP_TALLIES_MAX: usize = 32 * 1024;
 /// Session numbers reserved at a time, so that numbers of one run are never those of another.

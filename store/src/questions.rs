@@ -1,9 +1,10 @@
 //! What operators ask: why shares were rejected, who has most of them, who is gone.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use crate::codes;
 use crate::reader::{ReadError, Reader, Span};
+use crate::record::OutcomeCounts;
 
 /// By the index of the few rows that were not accepted; one row per pool, outcome, class and reason.
 const REJECTS: &str = "SELECT pools.name, outcome, class, texts.text, count(*)
@@ -11,6 +12,14 @@ const REJECTS: &str = "SELECT pools.name, outcome, class, texts.text, count(*)
      JOIN pools ON pools.id = pool JOIN texts ON texts.id = reason
      WHERE shares.id >= ?1 AND shares.id < ?2 AND outcome <> 0 AND outcome <> 3
      GROUP BY pool, outcome, class, reason ORDER BY count(*) DESC";
+
+const OUTCOMES_OF_ROWS: &str =
+    "SELECT count(*) FILTER (WHERE outcome = 0), count(*) FILTER (WHERE outcome = 1),
+        count(*) FILTER (WHERE outcome = 2), count(*) FILTER (WHERE outcome = 3)
+     FROM shares WHERE id >= ?1 AND id < ?2";
+const OUTCOMES_OF_GAPS: &str = "SELECT ifnull(sum(accepted), 0), ifnull(sum(rejected), 0),
+        ifnull(sum(refused_here), 0), ifnull(sum(unanswered), 0)
+     FROM gaps WHERE to_us >= ?1 AND from_us < ?2";
 
 const TOP_REJECTERS: &str = "SELECT workers.name, submitted, refused, difficulty
      FROM (SELECT worker, sum(submitted) AS submitted, sum(rejected + refused_here) AS refused,
@@ -36,6 +45,15 @@ pub struct Rejects {
     pub reason: String,
     /// How often.
     pub count: u64,
+}
+
+/// The shares of a span, by how they are kept. What a proxy counted is the sum of both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Those with a row.
+    pub rows: OutcomeCounts,
+    /// Those in gaps that lie in the span, at least in part.
+    pub gaps: OutcomeCounts,
 }
 
 /// A worker with rejected shares.
@@ -65,6 +83,25 @@ pub struct KnownWorker {
 }
 
 impl Reader {
+    /// Counts the shares of a span, row by row: for audits, which compare them with what others counted.
+    pub fn count_outcomes(&self, span: Span) -> Result<Kept, ReadError> {
+        let (from_us, to_us) = (span.from_us as i64, span.to_us as i64);
+        let moment = self.db.unchecked_transaction()?;
+        let number = |row: &Row<'_>, at: usize| row.get::<_, i64>(at).map(|number| number as u64);
+        let counts = |row: &Row<'_>| {
+            Ok(OutcomeCounts {
+                accepted: number(row, 0)?,
+                rejected: number(row, 1)?,
+                refused_here: number(row, 2)?,
+                unanswered: number(row, 3)?,
+            })
+        };
+        Ok(Kept {
+            rows: moment.query_row(OUTCOMES_OF_ROWS, [from_us, to_us], counts)?,
+            gaps: moment.query_row(OUTCOMES_OF_GAPS, [from_us, to_us], counts)?,
+        })
+    }
+
     /// Rejects and refusals of a span by pool and reason, most frequent first. Those in gaps have no reason and are not
     /// among them.
     pub fn rejects(&self, span: Span) -> Result<Vec<Rejects>, ReadError> {
@@ -125,6 +162,13 @@ mod tests {
             "{plan}"
         );
         assert!(plan.contains("SEARCH pools USING INTEGER PRIMARY KEY"), "{plan}");
+    }
+
+    #[test]
+    fn outcomes_are_counted_in_their_span_only() {
+        let (_directory, reader) = empty();
+        let plan = plan(&reader.db, OUTCOMES_OF_ROWS);
+        assert_eq!(plan, "SEARCH shares USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
     }
 
     #[test]

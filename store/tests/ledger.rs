@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use adit_protocol::event::Outcome;
 use adit_protocol::verdict::RejectClass;
 use adit_store::clock::now_us;
 use adit_store::ledger::Ledger;
-use adit_store::limits::{BATCH_ROWS_MAX, DURABLE_MS_MAX};
+use adit_store::limits::{BATCH_ROWS_MAX, DURABLE_MS_MAX, SESSIONS_RESERVED, TEXTS_COUNT_MAX};
 use adit_store::outbox::OutboxLimits;
 use adit_store::record::{
     Note, OutcomeCounts, PoolKey, SessionClosed, SessionKey, SessionOpened, ShareRow, WorkerKey,
@@ -310,6 +311,63 @@ fn notes_become_inventory_sessions_and_events() {
         text("SELECT text FROM sessions JOIN texts ON close_reason = texts.id WHERE sessions.id = 2"),
         "process_ended"
     );
+}
+
+#[test]
+fn sessions_of_two_runs_never_share_a_number() {
+    let place = Place::new();
+    for run in 1..=2 {
+        let (ledger, mut outbox) = place.start();
+        // More than are reserved at a time, and without a note of any of them.
+        for _ in 0..2 * SESSIONS_RESERVED {
+            let session = outbox.names().next_session();
+            outbox.push(ShareRow { session, ..accepted(WorkerKey::UNKNOWN, PoolKey::NONE) });
+        }
+        Place::stop(ledger, outbox);
+        let all = run * 2 * SESSIONS_RESERVED as i64;
+        assert_eq!(place.number("SELECT count(DISTINCT session) FROM shares"), all);
+    }
+}
+
+#[test]
+fn the_write_ahead_log_stays_bounded_under_load() {
+    let place = Place::new();
+    let (ledger, mut outbox) = place.start();
+    let worker = outbox.names().worker("a.b");
+    let mut log_bytes = 0;
+    for turn in 1..=24 {
+        for _ in 0..BATCH_ROWS_MAX {
+            outbox.push(accepted(worker, PoolKey::NONE));
+        }
+        wait_for("written", || ledger.health().status().rows_written == turn * BATCH_ROWS_MAX as u64);
+        log_bytes = fs::metadata(place.directory.path().join("ledger.db-wal")).expect("a log").len();
+    }
+    Place::stop(ledger, outbox);
+    let all_bytes = fs::metadata(&place.path).expect("a file").len();
+    assert!(log_bytes < all_bytes * 3 / 4, "{log_bytes} of {all_bytes}: no checkpoint was made");
+}
+
+#[test]
+fn texts_beyond_the_bound_are_other() {
+    let place = Place::new();
+    let (ledger, outbox) = place.start();
+    Place::stop(ledger, outbox);
+    place
+        .db()
+        .execute("INSERT INTO texts (id, text) VALUES (?1, 'known')", [TEXTS_COUNT_MAX])
+        .expect("the last text");
+    let (ledger, mut outbox) = place.start();
+    for (name, user_agent) in [("a.known", "known"), ("a.late", "one too many")] {
+        let worker = outbox.names().worker(name);
+        let user_agent = user_agent.into();
+        assert!(outbox.note(Note::WorkerSeen { worker, at_us: 1, address: ADDRESS, user_agent }));
+    }
+    Place::stop(ledger, outbox);
+    let agents =
+        "SELECT group_concat(text) FROM (SELECT text FROM workers JOIN texts ON user_agent = texts.id
+                  WHERE workers.id > 0 ORDER BY name)";
+    let found: String = place.db().query_row(agents, [], |row| row.get(0)).expect("agents");
+    assert_eq!(found, "known,(other)");
 }
 
 #[test]

@@ -82,6 +82,15 @@ fn shares_of_a_worker_in_a_span() {
 }
 
 #[test]
+fn outcomes_of_a_span_are_counted() {
+    let place = filled();
+    let reader = Reader::open(&place.path).expect("a reader");
+    let kept = reader.count_outcomes(span(25, 26)).expect("counts");
+    assert_eq!(kept.rows, OutcomeCounts { accepted: 6, rejected: 1, refused_here: 1, unanswered: 0 });
+    assert_eq!(kept.gaps, OutcomeCounts::default());
+}
+
+#[test]
 fn rejects_by_reason_and_pool() {
     let place = filled();
     let reader = Reader::open(&place.path).expect("a reader");
@@ -307,6 +316,8 @@ fn a_ledger_with_gaps_agrees_with_itself() {
     let verified = reader.verify(|_| {}).expect("verified");
     assert!(verified.is_sound(), "{verified:?}");
     assert_eq!(verified.shares + verified.shares_in_gaps, 2_000);
+    let kept = reader.count_outcomes(Span::ALL).expect("counts");
+    assert_eq!((kept.rows.accepted, kept.gaps.accepted), (verified.shares, verified.shares_in_gaps));
     let info = reader.info().expect("info");
     assert!(info.notes_lost > 0 && info.events + info.notes_lost == 2_000, "{info:?}");
     assert_eq!(info.shares_in_gaps.total(), verified.shares_in_gaps);
