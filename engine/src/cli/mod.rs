@@ -53,7 +53,7 @@ enum Command {
     /// Run practice pool, proxy and miners in one process, and tell whether all went well
     ///
     /// Ends with a line `accepted=N rejected=N unanswered=N p50_us=N p99_us=N`. The exit code is 0 only if shares were
-    /// accepted, none went unanswered, and miners, proxy and pool counted the same.
+    /// accepted, none went unanswered, and miners, proxy, pool and (if one is kept) ledger counted the same.
     Demo(demo::DemoFlags),
 }
 
