@@ -1,6 +1,7 @@
 //! The end of a pair and of the shard: last bytes out, both peers told, sockets closed when nothing is in flight.
 
 use std::net::Shutdown;
+use std::time::Duration;
 
 use adit_protocol::event::{CloseReason, Side};
 use adit_protocol::moment::Moment;
@@ -97,13 +98,32 @@ impl Plane {
                     end.finished = true;
                 }
             }
-            if (pair.miner.is_over() && pair.pool.is_over()) || self.now >= until {
+            if pair.miner.is_over() && pair.pool.is_over() {
+                self.shut(key);
+            } else if self.now >= until {
+                self.reset(key);
                 self.shut(key);
             }
         }
         if self.pairs.get_mut(key).is_some_and(|pair| pair.phase == Phase::Closing && pair.is_quiet()) {
             self.wheel.clear(key.index);
             self.pairs.remove(key);
+        }
+    }
+
+    /// Has the close tell peers by a reset that did not close in their time.
+    ///
+    /// One that only sends would never know otherwise: its bytes wait before a full window that nobody opens any more.
+    /// And the kernel need not keep what one that does not read was sent.
+    fn reset(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        for end in [&pair.miner, &pair.pool] {
+            if let Some(socket) = &end.socket
+                && !(end.finished && end.ended)
+            {
+                // It fails only on a socket that is gone already.
+                let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            }
         }
     }
 
