@@ -1,4 +1,5 @@
-//! What the admin server asks of the engine, answered from what shards publish anyway: nobody waits for a shard.
+//! What the admin server asks of the engine, answered from what shards publish anyway, and from copies of the workers'
+//! figures that shards make within the time given: health never waits for a shard, and no shard for a reader.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ use crossbeam::channel::Sender;
 use crate::counters::{self, CLOSE_REASONS, Counter, ODDITIES, REJECT_CLASSES, Snapshot};
 use crate::figures::Figures;
 use crate::process::ProcessFigures;
+use crate::supervisor::POOL_NAME;
 
 /// The engine as operators see it.
 pub struct Operators {
@@ -53,7 +55,7 @@ impl Operators {
     fn pool(&self, sum: &Snapshot) -> Pool {
         let fault = self.pool_fault();
         Pool {
-            name: "default".to_owned(),
+            name: POOL_NAME.to_owned(),
             url: self.pool_url(),
             group: "default".to_owned(),
             weight: 1,
@@ -65,7 +67,6 @@ impl Operators {
             connections: sum.open(),
             connects: sum.get(Counter::Dials).saturating_sub(sum.get(Counter::DialsFailed)),
             connect_failures: Counts::from_iter([("dial", sum.get(Counter::DialsFailed))]),
-            shares: shares(sum),
             verdict_time: self.verdict_time(),
             jobs: sum.get(Counter::Jobs),
             bytes_in: sum.get(Counter::BytesFromPools),
@@ -165,10 +166,14 @@ impl Control for Operators {
         }
     }
 
-    fn snapshot(&self, _within: Duration) -> Fleet {
+    fn snapshot(&self, within: Duration) -> Fleet {
         let process = ProcessFigures::read();
         let sum = self.figures.counters();
         let by_shard = self.figures.counters_by_shard();
+        let totals = self.figures.fleet(within);
+        let shares = ShareCounts { accepted_difficulty: totals.difficulty_accepted, ..shares(&sum) };
+        // One pool: what all do is what is done there.
+        let pool = Pool { hashrate: totals.hashrate, shares: shares.clone(), ..self.pool(&sum) };
         Fleet {
             at_ms: unix_ms(),
             build: Build { version: env!("CARGO_PKG_VERSION").to_owned(), ..Build::default() },
@@ -182,10 +187,13 @@ impl Control for Operators {
                 config_loaded_ms: self.started_ms,
                 ..ProcessStats::default()
             },
-            shares: shares(&sum),
+            workers_online: totals.online_count as u64,
+            workers_known: totals.known_count as u64,
+            hashrate: totals.hashrate,
+            shares,
             verdict_time: self.verdict_time(),
             shards: by_shard.iter().enumerate().map(|(index, shard)| self.shard(index, shard)).collect(),
-            pools: vec![self.pool(&sum)],
+            pools: vec![pool],
             limits: vec![LimitUse {
                 name: "connections".to_owned(),
                 used: self.figures.admission.open() as u64,
@@ -195,9 +203,8 @@ impl Control for Operators {
         }
     }
 
-    /// Shards keep no figures per worker yet.
-    fn workers(&self, _within: Duration) -> Workers {
-        Workers::default()
+    fn workers(&self, within: Duration) -> Workers {
+        self.figures.workers(within)
     }
 
     /// Nothing is known of the past while no ledger is kept.

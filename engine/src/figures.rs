@@ -2,17 +2,26 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use adit_admin::view::{Rates, Workers};
 use adit_store::health::Health;
+use adit_store::record::WorkerKey;
 use hdrhistogram::Histogram;
 
 use crate::admission::Admission;
+use crate::clock::Clock;
 use crate::counters::{Counters, Snapshot};
+use crate::history::Memory;
 use crate::latency::{self, Latency};
 use crate::resolver::PoolAddresses;
+use crate::roster::Roster;
 use crate::settings::Settings;
 use crate::shard::Mail;
 use crate::shard::mailbox::Mailbox;
+use crate::supervisor::POOL_NAME;
+use crate::worker_views;
+use crate::workers::Registry;
 
 /// What one shard publishes.
 #[derive(Clone, Debug)]
@@ -48,6 +57,22 @@ pub struct Figures {
     pub ledger: Option<Arc<Health>>,
     /// Whether Adit was told to stop.
     pub stopping: Arc<AtomicBool>,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) memory: Memory,
+}
+
+/// What all workers make together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FleetTotals {
+    /// Their hashrates, those of before the start included.
+    pub hashrate: Rates,
+    /// Sum of the assigned difficulty of accepted shares since the start.
+    pub difficulty_accepted: f64,
+    /// Workers that are connected.
+    pub online_count: usize,
+    /// Workers that are known.
+    pub known_count: usize,
 }
 
 impl Figures {
@@ -68,6 +93,44 @@ impl Figures {
         let mut sum = latency::histogram();
         self.shards.iter().for_each(|shard| shard.latency.add_to(&mut sum));
         sum
+    }
+
+    /// Every worker over all shards, and every one that the ledger remembers, after `within` at the latest.
+    pub fn workers(&self, within: Duration) -> Workers {
+        let roster = Roster::ask(&self.shards, within, self.now_us());
+        let (now_us, pool) = (self.now_us(), POOL_NAME.into());
+        let past = self.memory.get().map(|history| &history.workers);
+        let view = |key: u32, figures, past| {
+            let name = self.registry.keys().worker_name(WorkerKey(key))?;
+            Some(worker_views::worker(&name, &pool, figures, past, now_us))
+        };
+        let present = roster.workers.values().filter(|figures| worker_views::is_worth_telling(figures));
+        let mut all: Vec<_> = present
+            .filter_map(|figures| {
+                view(figures.worker, Some(figures), past.and_then(|past| past.get(&figures.worker)))
+            })
+            .collect();
+        let gone = past.into_iter().flatten().filter(|(key, _)| !roster.workers.contains_key(key));
+        all.extend(gone.filter_map(|(&key, past)| view(key, None, Some(past))));
+        Workers { all, shards_missing: roster.shards_missing as u32 }
+    }
+
+    /// What all workers make together, after `within` at the latest. A shard that does not answer in time is not in it.
+    pub fn fleet(&self, within: Duration) -> FleetTotals {
+        let now_us = self.now_us();
+        let fleet = Roster::ask_fleet(&self.shards, within, now_us).fleet;
+        let past = self.memory.get().and_then(|history| history.fleet.as_ref());
+        let (online_count, known_count) = self.registry.online_and_known();
+        FleetTotals {
+            hashrate: worker_views::rates(fleet.as_ref().map(|fleet| &fleet.hashrate), past, now_us),
+            difficulty_accepted: fleet.map_or(0.0, |fleet| fleet.difficulty_accepted),
+            online_count,
+            known_count,
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        self.clock.wall_us(self.clock.now())
     }
 
     /// Whether Adit was told to stop.

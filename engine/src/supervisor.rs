@@ -18,6 +18,7 @@ use crate::affinity;
 use crate::clock::Clock;
 use crate::counters::{self, Counter, Snapshot};
 use crate::figures::{Figures, ShardFigures};
+use crate::history::Memory;
 use crate::latency::Recorder;
 use crate::listen::{self, ListenError};
 use crate::resolver::{PoolAddresses, Resolver};
@@ -36,10 +37,12 @@ const EXECUTOR_RING_DEPTH: usize = 64;
 const SHARDS_COUNT_MAX: usize = 1024;
 /// How long to wait for the pool's name before the first miner may come.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(3);
+/// How long to wait for what the ledger remembers before the first miner may come.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the ledger may take for its last rows when Adit stops.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 /// What the one pool there is goes by.
-const POOL_NAME: &str = "default";
+pub(crate) const POOL_NAME: &str = "default";
 /// How often the spread of connections is logged while it changes.
 const SPREAD_LOG_EVERY: Duration = Duration::from_secs(60);
 
@@ -102,8 +105,10 @@ impl Supervisor {
         let clock = Clock::start();
         let (ledger, books) = open_ledger(&settings, shards_count, clock)?;
         let names = ledger.as_ref().map(|ledger| ledger.names().clone()).unwrap_or_default();
+        let workers = Registry::new(pool.name_rule.clone(), names);
+        let memory = recall(&settings, &workers, clock)?;
         let common = Common {
-            workers: Registry::new(pool.name_rule.clone(), names),
+            workers,
             clock,
             admission: Admission::new(&settings.limits),
             addresses: resolver.addresses().clone(),
@@ -121,6 +126,9 @@ impl Supervisor {
                 addresses: common.addresses.clone(),
                 ledger: ledger.as_ref().map(|ledger| ledger.health().clone()),
                 stopping: Arc::default(),
+                clock,
+                registry: common.workers.clone(),
+                memory,
             },
             ledger,
             _resolver: resolver,
@@ -217,13 +225,13 @@ impl Running {
     pub fn stop(&self, deadline: Duration) {
         self.figures.stopping.store(true, Ordering::Relaxed);
         let until = self.clock.now() + deadline.as_micros() as u64;
-        self.tell(Mail::Stop { until });
+        self.tell(|| Mail::Stop { until });
     }
 
     /// Closes everything at once.
     pub fn stop_now(&self) {
         self.figures.stopping.store(true, Ordering::Relaxed);
-        self.tell(Mail::StopNow);
+        self.tell(|| Mail::StopNow);
     }
 
     /// Waits until all shards have ended, which they do after [`Running::stop`], and the ledger has everything. An error is
@@ -252,9 +260,9 @@ impl Running {
         outcome
     }
 
-    fn tell(&self, mail: Mail) {
+    fn tell(&self, mail: impl Fn() -> Mail) {
         for (number, shard) in self.shards.iter().enumerate() {
-            if shard.mailbox.send(mail).is_err() {
+            if shard.mailbox.send(mail()).is_err() {
                 log::error!("shard {number} does not read its mail");
             }
         }
@@ -263,7 +271,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.tell(Mail::StopNow);
+        self.tell(|| Mail::StopNow);
     }
 }
 
@@ -302,6 +310,12 @@ fn open_ledger(
     let books = outboxes.into_iter().enumerate();
     let books = books.map(|(shard, outbox)| Some(Books::new(outbox, clock, shard, pool)));
     Ok((Some(ledger), books.collect()))
+}
+
+/// Remembers what was before this start, if a ledger is kept.
+fn recall(settings: &Settings, workers: &Arc<Registry>, clock: Clock) -> io::Result<Memory> {
+    let Some(path) = &settings.ledger else { return Ok(Memory::default()) };
+    Memory::recall(path, workers.clone(), clock.wall_us(clock.now()), HISTORY_PATIENCE)
 }
 
 /// Makes the shard's thread and waits for its news.

@@ -3,10 +3,11 @@
 //! Asked when a miner authorises and when its session ends, so a lock is no harm here. Per-share figures do not live here:
 //! they stand in each shard under the worker's key.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use adit_protocol::names::{NameError, NameRule, NameTable};
-use adit_protocol::workers::Workers;
+use adit_protocol::workers::{NO_WORKER, Workers};
 use adit_store::names::Names;
 use parking_lot::Mutex;
 
@@ -19,12 +20,18 @@ pub struct Registry {
     table: Mutex<NameTable>,
     /// Keys, the same as in the ledger's rows. Only names that a pool accepted get one, so guesses do not fill it.
     keys: Arc<Names>,
+    /// Connections of each worker that was ever seen, over all shards.
+    connections: Mutex<HashMap<u32, u32>>,
 }
 
 impl Registry {
     /// No workers yet; names are made by `rule`, keys given out by `keys`.
     pub fn new(rule: NameRule, keys: Arc<Names>) -> Arc<Self> {
-        Arc::new(Self { table: Mutex::new(NameTable::new(rule, NAMES_COUNT_MAX)), keys })
+        Arc::new(Self {
+            table: Mutex::new(NameTable::new(rule, NAMES_COUNT_MAX)),
+            keys,
+            connections: Mutex::default(),
+        })
     }
 
     /// The door for the sessions of one shard.
@@ -35,6 +42,33 @@ impl Registry {
     /// Keys of workers, pools and reasons.
     pub fn keys(&self) -> &Arc<Names> {
         &self.keys
+    }
+
+    /// The worker is known, connected or not.
+    pub fn remember(&self, worker: u32) {
+        if worker != NO_WORKER {
+            self.connections.lock().entry(worker).or_default();
+        }
+    }
+
+    /// A connection more is authorised under the worker's name.
+    pub fn arrived(&self, worker: u32) {
+        if worker != NO_WORKER {
+            *self.connections.lock().entry(worker).or_default() += 1;
+        }
+    }
+
+    /// A connection less is.
+    pub fn left(&self, worker: u32) {
+        if let Some(connections) = self.connections.lock().get_mut(&worker) {
+            *connections = connections.saturating_sub(1);
+        }
+    }
+
+    /// Workers that are connected, and workers that are known. Each is counted once, on however many shards it is.
+    pub fn online_and_known(&self) -> (usize, usize) {
+        let connections = self.connections.lock();
+        (connections.values().filter(|&&count| count > 0).count(), connections.len())
     }
 }
 
@@ -48,7 +82,7 @@ impl Workers for Door {
 
     fn proven(&mut self, raw: &[u8]) -> u32 {
         // One user more for a moment: the name is in use, so this is the name it has.
-        let Ok(upstream) = self.assign(raw) else { return adit_protocol::workers::NO_WORKER };
+        let Ok(upstream) = self.assign(raw) else { return NO_WORKER };
         self.release(raw);
         self.0.keys.worker(&String::from_utf8_lossy(&upstream)).0
     }
@@ -60,9 +94,23 @@ impl Workers for Door {
 
 #[cfg(test)]
 mod tests {
-    use adit_protocol::workers::NO_WORKER;
-
     use super::*;
+
+    #[test]
+    fn a_worker_with_two_connections_is_online_until_both_are_gone() {
+        let registry = Registry::new(NameRule::new(None, None).expect("rule"), Arc::default());
+        registry.remember(1);
+        for worker in [2, 2, NO_WORKER] {
+            registry.arrived(worker);
+        }
+        assert_eq!(registry.online_and_known(), (1, 2));
+        registry.left(2);
+        assert_eq!(registry.online_and_known(), (1, 2));
+        for worker in [2, 1, NO_WORKER] {
+            registry.left(worker);
+        }
+        assert_eq!(registry.online_and_known(), (0, 2));
+    }
 
     #[test]
     fn a_worker_has_one_name_and_one_key_on_all_shards() {

@@ -34,7 +34,7 @@ pub struct Books {
 #[derive(Debug)]
 pub(super) struct Record {
     accepted: Moment,
-    address: IpAddr,
+    pub(super) address: IpAddr,
     /// Given at the first valid request.
     session: SessionKey,
     /// The first name that the pool accepted.

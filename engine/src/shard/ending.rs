@@ -25,6 +25,9 @@ impl Plane {
         if let Some(books) = &mut self.books {
             books.closed(&pair.record, &pair.session, reason, self.now);
         }
+        for worker in std::mem::take(&mut pair.workers) {
+            self.workers.left(worker, self.now);
+        }
         pair.phase = Phase::Flushing(self.now.plus_ms(FLUSH_MS));
         pair.dialling = None;
         if pair.pool.connecting {

@@ -284,17 +284,28 @@ impl Plane {
             Event::Subscribed => self.counters.count(Counter::Subscribed),
             Event::Authorised(worker) => {
                 self.counters.count(Counter::Authorised);
-                if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
-                    books.authorised(&mut pair.record, &pair.session, worker, self.now);
-                }
+                self.authorised(key, worker);
             }
             Event::AuthorizeRefused => self.counters.count(Counter::AuthorizeRefused),
+        }
+    }
+
+    /// The pool accepted a name of a session.
+    fn authorised(&mut self, key: Key, worker: u32) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if !pair.workers.contains(&worker) {
+            pair.workers.push(worker);
+            self.workers.arrived(worker, pair.record.address, pair.session.user_agent(), self.now);
+        }
+        if let Some(books) = &mut self.books {
+            books.authorised(&mut pair.record, &pair.session, worker, self.now);
         }
     }
 
     /// The one place where a share that ended is entered into the books.
     fn account(&mut self, key: Key, share: &ClosedShare) {
         self.counters.share(share.outcome, share.class);
+        self.workers.share(share, self.now);
         if share.block_candidate {
             self.counters.count(Counter::BlockCandidates);
         }

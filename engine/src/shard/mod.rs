@@ -20,6 +20,7 @@ mod output;
 mod pair;
 mod plane;
 pub mod wheel;
+pub mod workers;
 
 use std::io;
 use std::net::TcpListener;
@@ -47,7 +48,7 @@ const WAIT: Duration = Duration::from_millis(5);
 const RUN_US: u64 = 5_000;
 
 /// A message to a shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Mail {
     /// Take no new connections, let sessions settle up to then, close.
     Stop {
@@ -56,6 +57,8 @@ pub enum Mail {
     },
     /// Close everything at once.
     StopNow,
+    /// Answer with a piece of the workers' figures.
+    Figures(workers::Question),
 }
 
 /// What a shard is made from. Everything in it may cross to the shard's thread; the ring is made there.

@@ -104,6 +104,8 @@ pub(super) struct Pair {
     pub(super) rings_at: Moment,
     /// What goes into the ledger when it ends.
     pub(super) record: Record,
+    /// Keys of the names that the pool accepted on it, each once.
+    pub(super) workers: Vec<u32>,
     _place: Place,
 }
 
@@ -120,6 +122,7 @@ impl Pair {
             dialling: None,
             rings_at: Moment::NEVER,
             record,
+            workers: Vec::new(),
             _place: place,
         }
     }

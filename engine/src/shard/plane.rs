@@ -17,6 +17,7 @@ use super::books::Books;
 use super::mailbox::Mailbox;
 use super::pair::{Key, Pairs};
 use super::wheel::Wheel;
+use super::workers::{WORKERS_COUNT_MAX, Workers};
 use super::{Mail, Seed};
 use crate::admission::Admission;
 use crate::clock::{self, Clock};
@@ -44,6 +45,8 @@ pub(super) struct Plane {
     pub(super) addresses: PoolAddresses,
     /// The way into the ledger, if one is kept.
     pub(super) books: Option<Books>,
+    /// What each worker did.
+    pub(super) workers: Workers,
     pub(super) connect_ms: u64,
     pub(super) output_bytes_max: usize,
     /// Directions that have a range in this turn's arena.
@@ -85,6 +88,7 @@ impl Plane {
             admission: seed.admission,
             addresses: seed.addresses,
             books: seed.books,
+            workers: Workers::new(clock, workers, WORKERS_COUNT_MAX),
             connect_ms: settings.timeouts.connect_ms,
             output_bytes_max: settings.limits.output_bytes_max,
             touched: Vec::new(),
@@ -249,6 +253,7 @@ impl Plane {
             match mail {
                 Mail::Stop { until } => self.stop(until),
                 Mail::StopNow => self.stop_now(),
+                Mail::Figures(question) => self.workers.answer(question),
             }
         }
         true

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use adit_protocol::event::{CloseReason, Outcome};
 use adit_store::outbox::{Inbox, OutboxLimits, outbox};
 use adit_store::record::PoolKey;
+use crossbeam::channel;
 
 use super::books::Books;
 use super::mailbox::Mailbox;
 use super::plane::Plane;
+use super::workers::Question;
 use super::{Seed, json_text};
 use crate::admission::Admission;
 use crate::clock::Clock;
@@ -159,6 +161,10 @@ fn a_share_from_socket_to_verdict_allocates_nothing() {
     assert!(counters.snapshot().shares(Outcome::Accepted) >= before + 999);
     assert_eq!(allocations.count_total, 0, "{allocations:?}");
     let accepted = counters.snapshot().shares(Outcome::Accepted);
+    let (reply, answer) = channel::bounded(1);
+    plane.workers.answer(Question { index: 0, from: 1, room: Vec::with_capacity(1), reply });
+    let worker = answer.try_recv().unwrap().workers.remove(0);
+    assert_eq!((worker.connections, worker.shares.accepted), (1, accepted));
     assert_eq!(
         inbox.take_rows(usize::MAX, |row| assert_eq!(row.outcome, Outcome::Accepted)) as u64,
         accepted

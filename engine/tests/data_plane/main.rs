@@ -3,6 +3,7 @@
 mod back_pressure;
 mod dialling;
 mod ends;
+mod figures;
 mod ledger;
 mod serving;
 mod support;

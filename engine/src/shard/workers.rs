@@ -1,0 +1,387 @@
+//! What a shard counts per worker and for all of them: how shares ended, difficulty, hashrates, who is connected.
+//!
+//! The shard alone writes here, so nothing is locked. A worker gets its entry when a pool accepts its name; a share then
+//! costs two indexed loads and a few additions. Readers get copies piece by piece ([`Question`]), and put the shards
+//! together themselves: [`crate::roster`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use adit_protocol::event::{ClosedShare, Outcome};
+use adit_protocol::moment::Moment;
+use adit_protocol::workers::NO_WORKER;
+use adit_store::hashrate::Hashrate;
+use adit_store::tally::{CLASSES_COUNT, class_index, credited};
+use crossbeam::channel::Sender;
+
+use crate::clock::Clock;
+use crate::workers::Registry;
+
+/// Workers with figures of their own on one shard. Later ones are counted together, as [`NO_WORKER`].
+pub const WORKERS_COUNT_MAX: usize = 64 * 1024;
+/// Workers copied for one question: some 80 KiB, so that no share waits for a reader. The next turn may copy more.
+pub const PIECE_COUNT_MAX: usize = 256;
+/// The entry of those that have none of their own.
+const OTHERS: u32 = 0;
+
+/// How shares ended. Each is in exactly one of the four.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shares {
+    /// The pool accepted them.
+    pub accepted: u64,
+    /// The pool rejected them; by [`class_index`].
+    pub rejected: [u64; CLASSES_COUNT],
+    /// They were answered here; by [`class_index`].
+    pub refused_here: [u64; CLASSES_COUNT],
+    /// No verdict came in time.
+    pub unanswered: u64,
+    /// Sum of the assigned difficulty of the accepted ones.
+    pub difficulty_accepted: f64,
+    /// Good enough for a block, as far as checked here.
+    pub block_candidates: u64,
+}
+
+impl Shares {
+    #[inline]
+    fn add(&mut self, share: &ClosedShare) {
+        match share.outcome {
+            Outcome::Accepted => {
+                self.accepted += 1;
+                self.difficulty_accepted += credited(share.difficulty);
+            }
+            Outcome::Rejected => self.rejected[class_index(share.class)] += 1,
+            Outcome::RefusedHere => self.refused_here[class_index(share.class)] += 1,
+            Outcome::Unanswered => self.unanswered += 1,
+        }
+        self.block_candidates += u64::from(share.block_candidate);
+    }
+
+    /// Adds what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.rejected.iter_mut().zip(other.rejected).for_each(|(mine, theirs)| *mine += theirs);
+        self.refused_here.iter_mut().zip(other.refused_here).for_each(|(mine, theirs)| *mine += theirs);
+        self.unanswered += other.unanswered;
+        self.difficulty_accepted += other.difficulty_accepted;
+        self.block_candidates += other.block_candidates;
+    }
+}
+
+/// One worker as one shard knows it. Times are µs since 1970.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerFigures {
+    /// Its key; [`NO_WORKER`] stands for all without figures of their own.
+    pub worker: u32,
+    /// Connections authorised under its name.
+    pub connections: u32,
+    /// How its shares ended.
+    pub shares: Shares,
+    /// Its hashrates, by accepted shares.
+    pub hashrate: Hashrate,
+    /// The difficulty assigned to its last share; 0 before any.
+    pub difficulty: f64,
+    /// The best difficulty that a share of it reached; 0 where none was checked here.
+    pub best_difficulty: f64,
+    /// Seen first.
+    pub first_seen_us: u64,
+    /// The last time that its name was accepted, a share of it ended, or a connection of it.
+    pub last_seen_us: u64,
+    /// The end of its last share; 0 before any.
+    pub last_share_us: u64,
+    /// Where its newest connection came from.
+    pub address: Option<IpAddr>,
+    /// What that connection calls itself; empty if it does not say.
+    pub user_agent: Arc<str>,
+}
+
+impl WorkerFigures {
+    fn new(worker: u32, now_us: u64) -> Self {
+        Self {
+            worker,
+            connections: 0,
+            shares: Shares::default(),
+            hashrate: Hashrate::new(now_us),
+            difficulty: 0.0,
+            best_difficulty: 0.0,
+            first_seen_us: now_us,
+            last_seen_us: now_us,
+            last_share_us: 0,
+            address: None,
+            user_agent: Arc::default(),
+        }
+    }
+}
+
+/// All workers of a shard.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FleetFigures {
+    /// Their hashrates.
+    pub hashrate: Hashrate,
+    /// Sum of the assigned difficulty of their accepted shares.
+    pub difficulty_accepted: f64,
+}
+
+/// Asks a shard for a piece of its figures.
+#[derive(Debug)]
+pub struct Question {
+    /// Given back with the answer: which shard was asked.
+    pub index: usize,
+    /// The entry to begin with.
+    pub from: usize,
+    /// Where the copies go: as many as there is room for, [`PIECE_COUNT_MAX`] at most. The reader makes the room, so that
+    /// the shard need not.
+    pub room: Vec<WorkerFigures>,
+    /// Where the answer goes, if there is room for it.
+    pub reply: Sender<Answer>,
+}
+
+/// What a shard answers.
+#[derive(Debug)]
+pub struct Answer {
+    /// That of the question.
+    pub index: usize,
+    /// The entries asked for.
+    pub workers: Vec<WorkerFigures>,
+    /// Whether there are entries behind them.
+    pub has_more: bool,
+    /// All workers together.
+    pub fleet: FleetFigures,
+}
+
+/// The figures of one shard. An entry stays once it is made.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    clock: Clock,
+    registry: Arc<Registry>,
+    fleet: FleetFigures,
+    entries: Vec<WorkerFigures>,
+    /// Index of the entry of each key. Keys are counted up from 0, so this is short.
+    index_of: Vec<u32>,
+    count_max: usize,
+}
+
+impl Workers {
+    pub(crate) fn new(clock: Clock, registry: Arc<Registry>, count_max: usize) -> Self {
+        let now_us = clock.wall_us(clock.now());
+        Self {
+            clock,
+            registry,
+            fleet: FleetFigures { hashrate: Hashrate::new(now_us), difficulty_accepted: 0.0 },
+            entries: vec![WorkerFigures::new(NO_WORKER, now_us)],
+            index_of: vec![OTHERS],
+            count_max,
+        }
+    }
+
+    /// A pool accepted a name on one more connection.
+    pub(crate) fn arrived(&mut self, worker: u32, address: IpAddr, user_agent: &str, now: Moment) {
+        self.registry.arrived(worker);
+        let now_us = self.clock.wall_us(now);
+        let index = self.index_for(worker, now_us);
+        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        entry.connections += 1;
+        entry.last_seen_us = now_us;
+        entry.address = Some(address);
+        if *entry.user_agent != *user_agent {
+            entry.user_agent = user_agent.into();
+        }
+    }
+
+    /// A connection on which the name was accepted ended.
+    pub(super) fn left(&mut self, worker: u32, now: Moment) {
+        self.registry.left(worker);
+        let now_us = self.clock.wall_us(now);
+        if let Some(entry) = self.entry(worker) {
+            entry.connections = entry.connections.saturating_sub(1);
+            entry.last_seen_us = now_us;
+        }
+    }
+
+    /// A share ended.
+    #[inline]
+    pub(crate) fn share(&mut self, share: &ClosedShare, now: Moment) {
+        let now_us = self.clock.wall_us(now);
+        let accepted = share.outcome == Outcome::Accepted;
+        let difficulty = credited(share.difficulty);
+        if accepted {
+            self.fleet.hashrate.credit(difficulty, now_us);
+            self.fleet.difficulty_accepted += difficulty;
+        }
+        let Some(entry) = self.entry(share.worker) else { return };
+        entry.shares.add(share);
+        if accepted {
+            entry.hashrate.credit(difficulty, now_us);
+        }
+        entry.difficulty = difficulty;
+        // NaN, where it was not checked, is never the greater one.
+        entry.best_difficulty = entry.best_difficulty.max(share.share_difficulty);
+        entry.last_seen_us = now_us;
+        entry.last_share_us = now_us;
+    }
+
+    /// Copies what was asked for. Takes no memory, and never waits for the reader.
+    pub(crate) fn answer(&self, question: Question) {
+        let Question { index, from, room: mut workers, reply } = question;
+        workers.clear();
+        let rest = self.entries.get(from..).unwrap_or_default();
+        let count = rest.len().min(workers.capacity()).min(PIECE_COUNT_MAX);
+        workers.extend(rest.iter().take(count).cloned());
+        // A reader that waits no more does not want it.
+        let _ = reply.try_send(Answer { index, workers, has_more: count < rest.len(), fleet: self.fleet });
+    }
+
+    #[inline]
+    fn entry(&mut self, worker: u32) -> Option<&mut WorkerFigures> {
+        let index = self.index_of.get(worker as usize).copied().unwrap_or(OTHERS);
+        self.entries.get_mut(index as usize)
+    }
+
+    /// The entry of a worker, made if there is none and room for it.
+    fn index_for(&mut self, worker: u32, now_us: u64) -> u32 {
+        let key = worker as usize;
+        if self.index_of.len() <= key {
+            self.index_of.resize(key + 1, OTHERS);
+        }
+        let Some(index) = self.index_of.get_mut(key) else { return OTHERS };
+        if *index == OTHERS && worker != NO_WORKER && self.entries.len() <= self.count_max {
+            *index = self.entries.len() as u32;
+            self.entries.push(WorkerFigures::new(worker, now_us));
+        }
+        *index
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::Ipv4Addr;
+
+    use adit_protocol::event::ReasonKey;
+    use adit_protocol::job::JobKey;
+    use adit_protocol::names::NameRule;
+    use adit_protocol::verdict::RejectClass;
+    use crossbeam::channel;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn workers(count_max: usize) -> Workers {
+        let rule = NameRule::new(None, None).unwrap();
+        Workers::new(Clock::start(), Registry::new(rule, Arc::default()), count_max)
+    }
+
+    /// A share of difficulty 1,000.
+    pub(crate) fn share(worker: u32, outcome: Outcome, class: Option<RejectClass>) -> ClosedShare {
+        ClosedShare {
+            worker,
+            job: JobKey(1),
+            difficulty: 1_000.0,
+            share_difficulty: f64::NAN,
+            outcome,
+            class,
+            code: 0,
+            reason: ReasonKey::default(),
+            submitted: Moment(0),
+            block_candidate: false,
+        }
+    }
+
+    fn ask(workers: &Workers, from: usize, room: usize) -> Answer {
+        let (reply, answer) = channel::bounded(1);
+        workers.answer(Question { index: 0, from, room: Vec::with_capacity(room), reply });
+        answer.try_recv().unwrap()
+    }
+
+    #[test]
+    fn each_share_is_counted_once_under_its_worker() {
+        let mut workers = workers(10);
+        workers.arrived(7, HERE, "rig/1", Moment(0));
+        for (outcome, class) in [
+            (Outcome::Accepted, None),
+            (Outcome::Accepted, None),
+            (Outcome::Rejected, Some(RejectClass::Stale)),
+            (Outcome::RefusedHere, Some(RejectClass::Duplicate)),
+            (Outcome::Unanswered, None),
+        ] {
+            workers.share(&share(7, outcome, class), Moment(5));
+        }
+        workers.share(&share(99, Outcome::Accepted, None), Moment(6));
+        let answer = ask(&workers, 0, 10);
+        let (others, rig) = (&answer.workers[0], &answer.workers[1]);
+        assert_eq!(
+            (others.worker, others.shares.accepted),
+            (NO_WORKER, 1),
+            "no name was accepted under this key"
+        );
+        assert_eq!((rig.worker, rig.connections, &*rig.user_agent, rig.address), (7, 1, "rig/1", Some(HERE)));
+        assert_eq!((rig.shares.accepted, rig.shares.unanswered), (2, 1));
+        assert_eq!(rig.shares.rejected[class_index(Some(RejectClass::Stale))], 1);
+        assert_eq!(rig.shares.refused_here[class_index(Some(RejectClass::Duplicate))], 1);
+        assert!((rig.shares.difficulty_accepted - 2_000.0).abs() < 1e-9);
+        assert!((answer.fleet.difficulty_accepted - 3_000.0).abs() < 1e-9);
+        assert!(rig.best_difficulty.abs() < 1e-9, "none was checked");
+        workers.left(7, Moment(9));
+        let rig = &ask(&workers, 1, 1).workers[0];
+        assert_eq!((rig.connections, rig.shares.accepted), (0, 2), "its figures stay");
+    }
+
+    #[test]
+    fn workers_beyond_the_bound_are_counted_together() {
+        let mut workers = workers(3);
+        for worker in 1..=5 {
+            workers.arrived(worker, HERE, "", Moment(0));
+            workers.share(&share(worker, Outcome::Accepted, None), Moment(1));
+        }
+        let answer = ask(&workers, 0, 100);
+        let seen: Vec<_> = answer.workers.iter().map(|entry| (entry.worker, entry.shares.accepted)).collect();
+        assert_eq!(seen, [(NO_WORKER, 2), (1, 1), (2, 1), (3, 1)]);
+        assert_eq!(answer.workers[0].connections, 2);
+        workers.left(5, Moment(2));
+        assert_eq!(ask(&workers, 0, 1).workers[0].connections, 1);
+    }
+
+    #[test]
+    fn a_question_is_answered_by_a_piece_and_without_an_allocation() {
+        const COUNT: u32 = 3_000;
+        let mut workers = workers(WORKERS_COUNT_MAX);
+        (1..=COUNT).for_each(|worker| workers.arrived(worker, HERE, "rig/1", Moment(0)));
+        let (mut from, mut seen) = (0, Vec::new());
+        loop {
+            let (reply, answer) = channel::bounded(1);
+            let question = Question { index: 0, from, room: Vec::with_capacity(2 * PIECE_COUNT_MAX), reply };
+            let allocations = allocation_counter::measure(|| workers.answer(question));
+            assert_eq!(allocations.count_total, 0);
+            let answer = answer.try_recv().unwrap();
+            assert!(answer.workers.len() <= PIECE_COUNT_MAX, "no turn copies more");
+            from += answer.workers.len();
+            seen.extend(answer.workers.into_iter().map(|entry| entry.worker));
+            if !answer.has_more {
+                break;
+            }
+        }
+        assert_eq!(seen, (0..=COUNT).collect::<Vec<_>>());
+        assert!(ask(&workers, from, 5).workers.is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_not_waited_for() {
+        let workers = workers(1);
+        let (reply, _) = channel::bounded(0);
+        workers.answer(Question { index: 0, from: 0, room: Vec::new(), reply });
+        let (reply, answer) = channel::bounded(0);
+        workers.answer(Question { index: 0, from: 0, room: Vec::new(), reply });
+        assert!(answer.try_recv().is_err());
+    }
+
+    #[test]
+    fn shares_allocate_nothing() {
+        let mut workers = workers(10);
+        workers.arrived(1, HERE, "", Moment(0));
+        let allocations = allocation_counter::measure(|| {
+            for n in 0..1_000 {
+                workers.share(&share(n % 3, Outcome::Accepted, None), Moment(u64::from(n) << 20));
+            }
+        });
+        assert_eq!(allocations.count_total, 0);
+    }
+}
