@@ -20,6 +20,9 @@ pub const PARAMS_MAX: usize = 12;
 pub const HELD_BYTES_MAX: usize = 64 * 1024;
 /// Requests of one session that wait for the pool at the same time.
 pub const PENDING_COUNT_MAX: usize = 256;
+/// Requests of one session between the oldest that is remembered and the newest. Beyond it the oldest are forgotten if
+/// nobody is owed an answer to them, else a new request is refused.
+pub const PENDING_WINDOW_COUNT_MAX: usize = 1_024;
 /// Names authorised on one connection.
 pub const NAMES_COUNT_MAX: usize = 16;
 /// Longest worker name taken from a miner, raw bytes between the quotes.

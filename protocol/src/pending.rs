@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::job::JobKey;
-use crate::limits::PENDING_COUNT_MAX;
+use crate::limits::{PENDING_COUNT_MAX, PENDING_WINDOW_COUNT_MAX};
 use crate::moment::Moment;
 use crate::raw_id::RawId;
 
@@ -15,6 +15,8 @@ use crate::raw_id::RawId;
 pub const FIRST_UPSTREAM_ID: u32 = 1_000;
 /// How long an expired request is remembered.
 const LATE_MS_MAX: u64 = 120_000;
+/// Room kept by a session that waits for nothing: an idle one shall be small.
+const SLOTS_KEPT_MAX: usize = 8;
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -128,16 +130,32 @@ impl Default for Pending {
 }
 
 impl Pending {
-    /// Whether one more request can be taken.
+    /// Whether one more request can be taken. What only takes up room is forgotten for it: a request that the pool need
+    /// not answer (ckpool never answers `suggest_difficulty`) must not stop the shares behind it.
     #[inline]
-    pub fn has_room(&self) -> bool {
-        self.slots.len() < PENDING_COUNT_MAX
+    pub fn has_room(&mut self) -> bool {
+        if self.slots.len() >= PENDING_WINDOW_COUNT_MAX {
+            self.forget_unowed();
+        }
+        self.slots.len() < PENDING_WINDOW_COUNT_MAX && (self.open_count as usize) < PENDING_COUNT_MAX
+    }
+
+    /// Takes marks and unowed requests off the front.
+    #[cold]
+    fn forget_unowed(&mut self) {
+        while self.slots.front().is_some_and(|slot| !slot.is_owed()) {
+            if let Some(Slot::Open(ticket)) = self.slots.pop_front() {
+                self.forget(&ticket);
+            }
+            self.base = self.base.wrapping_add(1);
+        }
+        self.check();
     }
 
     /// Takes a request and returns its upstream id. The caller has asked [`Pending::has_room`].
     #[inline]
     pub fn open(&mut self, ticket: Ticket) -> u32 {
-        debug_assert!(self.has_room());
+        debug_assert!(self.slots.len() < PENDING_WINDOW_COUNT_MAX);
         let id = self.base.wrapping_add(self.slots.len() as u32);
         self.open_count += 1;
         self.owed_count += u32::from(ticket.asked.is_owed());
@@ -175,6 +193,7 @@ impl Pending {
         }
         for index in 0..self.slots.len() {
             let late = match &self.slots[index] {
+                Slot::Open(ticket) if ticket.deadline <= now && !ticket.asked.is_owed() => Slot::Done,
                 Slot::Open(ticket) if ticket.deadline <= now => {
                     Slot::Late { submit: ticket.asked.is_submit(), until: now.plus_ms(LATE_MS_MAX) }
                 }
@@ -252,6 +271,9 @@ impl Pending {
         }
         if self.slots.is_empty() {
             self.earliest = Moment::NEVER;
+            if self.slots.capacity() > SLOTS_KEPT_MAX {
+                self.slots.shrink_to(SLOTS_KEPT_MAX);
+            }
         }
     }
 
@@ -265,6 +287,11 @@ impl Pending {
 }
 
 impl Slot {
+    /// Whether the miner still waits for an answer.
+    fn is_owed(&self) -> bool {
+        matches!(self, Self::Open(ticket) if ticket.asked.is_owed())
+    }
+
     fn next(&self) -> Option<Moment> {
         match self {
             Self::Open(ticket) => Some(ticket.deadline),
@@ -350,6 +377,32 @@ mod tests {
             if taken > 1 {
                 pending.close(u64::from(id));
             }
+        }
+        assert_eq!(taken, PENDING_WINDOW_COUNT_MAX);
+        pending.expire(Moment(10)).expect("the oldest");
+        assert!(pending.has_room(), "a mark only takes up room");
+    }
+
+    #[test]
+    fn what_nobody_is_owed_stops_nothing() {
+        let mut pending = Pending::default();
+        let other = pending.open(ticket(Asked::Other, 10_000));
+        for _ in 0..3 * PENDING_WINDOW_COUNT_MAX {
+            assert!(pending.has_room());
+            let id = pending.open(ticket(submit(), 10));
+            assert!(matches!(pending.close(u64::from(id)), Found::Ticket(_)));
+        }
+        assert!(matches!(pending.close(u64::from(other)), Found::Nothing));
+        assert!(pending.slots.is_empty() && pending.slots.capacity() <= 2 * SLOTS_KEPT_MAX);
+    }
+
+    #[test]
+    fn no_more_than_the_bound_are_open() {
+        let mut pending = Pending::default();
+        let mut taken = 0;
+        while pending.has_room() {
+            pending.open(ticket(submit(), 10));
+            taken += 1;
         }
         assert_eq!(taken, PENDING_COUNT_MAX);
     }

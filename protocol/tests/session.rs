@@ -336,6 +336,20 @@ fn too_many_open_requests_are_refused_and_none_is_lost() {
 }
 
 #[test]
+fn a_request_that_the_pool_never_answers_does_not_stop_the_shares_behind_it() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner("{\"id\":11,\"method\":\"mining.suggest_difficulty\",\"params\":[1]}\n");
+    rig.take_pool();
+    for id in 1003..6_000 {
+        rig.miner(SUBMIT);
+        assert_eq!(rig.take_pool(), SUBMIT.replace(":4,", &format!(":{id},")));
+        rig.pool(&format!("{{\"id\":{id},\"result\":true}}\n"));
+        assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":true}\n");
+        rig.pass_ms(5);
+    }
+}
+
+#[test]
 fn all_seven_shapes_of_failure_are_rejections() {
     let shapes = [
         ("\"result\":null,\"error\":[23,\"high-hash\",null]", 23, "high-hash"),

@@ -12,7 +12,7 @@ use crate::upstream::{Link, mask};
 use crate::value;
 
 /// How long a request that only the pool may answer is remembered.
-const OTHER_REPLY_MS: u64 = 60_000;
+const OTHER_REPLY_MS: u64 = 10_000;
 /// Codes of a configure that are remembered for our own answer.
 const CONFIGURE_CODES_MAX: usize = 16;
 

@@ -80,7 +80,7 @@ impl Miner {
         for call in calls {
             lines.push((random.below(pause + 1), self.handshake(call, random)));
         }
-        let submits = if random.chance(5) { 300 } else { random.below(30) };
+        let submits = if random.chance(5) { 1_000 } else { random.below(30) };
         let gap = *random.pick(&[0, 10, 500, 2_000]);
         for _ in 0..submits {
             let wait = random.below(gap + 1);

@@ -270,7 +270,7 @@ impl World {
             let len = if rest.len() < 400 || most > 1 { 1 + self.random.below(most) as usize } else { 400 };
             let (piece, tail) = rest.split_at(len.min(rest.len()));
             rest = tail;
-            let delay_us = self.random.below(2_000);
+            let delay_us = self.random.below(if most > 1_000 { 100 } else { 2_000 });
             let busy = &mut self.lanes[lane].busy[usize::from(side == Side::Pool)];
             *busy = (*busy).max(self.now_us) + delay_us;
             let at = *busy;
