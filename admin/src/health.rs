@@ -4,6 +4,7 @@
 //! - **ready**: a new miner would be served. A balancer or DNS check should look here.
 //! - **healthy**: live, ready, and every part works. An alert should look here.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::view::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth};
@@ -14,7 +15,7 @@ pub const DURABLE_LAG_MS_MAX: u64 = 2_000;
 pub const NEAR_LIMIT_PERCENT: u64 = 90;
 
 /// How well a part is. Ordered: the worst of several is the greatest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It works.
@@ -27,7 +28,7 @@ pub enum Status {
 }
 
 /// A part's status and the reasons for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// How well it is.
     pub status: Status,

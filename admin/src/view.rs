@@ -9,6 +9,7 @@ pub mod counts;
 pub mod fleet;
 pub mod health;
 pub mod latency;
+pub mod page;
 pub mod pool;
 pub mod series;
 pub mod shard;
@@ -20,6 +21,7 @@ pub use fleet::{
 };
 pub use health::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth};
 pub use latency::Latency;
+pub use page::{PoolList, SeriesPage, ShardList, Stats, WorkerDetail, WorkerPage, WorkerRow};
 pub use pool::{Pool, PoolChange, PoolState};
 pub use series::{Series, Span, Subject};
 pub use shard::Shard;

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Counters by label, such as connections closed by reason. Labels are `snake_case` from a closed set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Counts(pub BTreeMap<Cow<'static, str>, u64>);
 
@@ -51,7 +52,7 @@ impl<L: Into<Cow<'static, str>>> FromIterator<(L, u64)> for Counts {
 }
 
 /// How shares ended. Every closed ticket is in exactly one of the four.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShareCounts {
     /// The pool accepted them.
     pub accepted: u64,
@@ -90,7 +91,7 @@ impl ShareCounts {
 }
 
 /// Decaying averages of the hashrate, hashes per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rates {
     /// Over one minute.
     #[serde(serialize_with = "super::finite")]

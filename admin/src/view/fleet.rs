@@ -1,11 +1,12 @@
 //! The whole process: everything a scrape needs in one value, so that its parts fit together.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, Latency, Pool, Rates, Shard, ShareCounts};
 
 /// Everything but the workers, copied out at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// When it was taken.
     pub at_ms: u64,
@@ -38,7 +39,7 @@ pub struct Snapshot {
 }
 
 /// What runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
     /// Version of Adit.
     pub version: String,
@@ -49,7 +50,7 @@ pub struct Build {
 }
 
 /// What the kernel says about the process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessStats {
     /// When it started.
     pub started_ms: u64,
@@ -71,7 +72,7 @@ pub struct ProcessStats {
 }
 
 /// The ledger's counters since the start of the process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LedgerStats {
     /// Rows written.
     pub rows: u64,
@@ -96,7 +97,7 @@ pub struct LedgerStats {
 }
 
 /// A bound that comes from the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LimitUse {
     /// Its name, such as `connections`.
     pub name: String,
@@ -107,7 +108,7 @@ pub struct LimitUse {
 }
 
 /// A certificate in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateInfo {
     /// Where it is used: a listener's address or a pool's name.
     pub used_by: String,
@@ -118,7 +119,7 @@ pub struct CertificateInfo {
 }
 
 /// The configuration in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigText {
     /// TOML, every secret masked.
     pub toml: String,
@@ -129,7 +130,7 @@ pub struct ConfigText {
 }
 
 /// A network that is not let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ban {
     /// An address, or a network as `address/bits`.
     pub network: String,
@@ -144,7 +145,7 @@ pub struct Ban {
 }
 
 /// A failover drill, under way or over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrillReport {
     /// The pool that miners were moved away from.
     pub from: String,

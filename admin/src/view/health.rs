@@ -1,10 +1,11 @@
 //! The facts that health is judged by. They are read from what the threads publish anyway, so that asking is cheap and
 //! never waits: an operator asks most often when something hangs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides whether Adit is well.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthFacts {
     /// The pools.
     pub pools: PoolsHealth,
@@ -15,7 +16,7 @@ pub struct HealthFacts {
 }
 
 /// Whether there is a pool to mine at.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolsHealth {
     /// Pools that miners may be sent to.
     pub usable: u32,
@@ -26,7 +27,7 @@ pub struct PoolsHealth {
 }
 
 /// Whether the ledger takes rows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DatabaseHealth {
     /// Whether the last write succeeded.
     pub writable: bool,
@@ -43,7 +44,7 @@ pub struct DatabaseHealth {
 }
 
 /// Whether the process is whole.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SystemHealth {
     /// When the process started.
     pub started_ms: u64,

@@ -1,5 +1,6 @@
 //! A latency distribution with fixed bounds, small enough to copy for each scrape.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Upper bounds of the buckets, microseconds; what is above the last one is only in [`Latency::count`].
@@ -11,7 +12,7 @@ pub const BOUNDS_US: [u64; 20] = [
 ];
 
 /// Counts per bucket since the start, and the quantiles of the finer histogram they were made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// Values at or below each of [`BOUNDS_US`] and above the one before it; not cumulative.
     pub buckets: [u64; BOUNDS_US.len()],

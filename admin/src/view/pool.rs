@@ -1,11 +1,12 @@
 //! One pool: its state and history, what it did with the shares.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, Latency, Rates, ShareCounts};
 
 /// Whether miners may be sent to a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolState {
     /// It works.
@@ -43,7 +44,7 @@ impl PoolState {
 }
 
 /// A change of a pool's state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolChange {
     /// When.
     pub at_ms: u64,
@@ -56,7 +57,7 @@ pub struct PoolChange {
 }
 
 /// A pool and its counters, all since the start of the process and over all shards.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pool {
     /// Its name in the configuration.
     pub name: String,

@@ -1,5 +1,6 @@
 //! Figures over time, as the ledger keeps them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whose figures.
@@ -25,7 +26,7 @@ pub struct Span {
 }
 
 /// Figures of one subject, one entry per step, oldest first. A step of which nothing is known counts 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
     /// The start of the first step.
     pub from_ms: u64,

@@ -1,11 +1,12 @@
 //! One shard: its connections, what went wrong on them, how busy it is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, Latency};
 
 /// A shard's counters, all since the start of the process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Shard {
     /// Its number, from 0.
     pub index: u32,
