@@ -99,7 +99,7 @@ impl Pool {
             return Ok(replies);
         }
         let after_ms =
-            if random.chance(self.temper.slow_percent) { random.below(40_000) } else { random.below(300) };
+            if random.chance(self.temper.slow_percent) { random.below(40_000) } else { random.below(1_500) };
         if let Some((nonce, accepted)) = verdict {
             self.verdicts.insert(nonce, Some(accepted));
         }

@@ -51,6 +51,8 @@ struct Lane {
     /// Until when each side's line is busy: bytes of one direction never overtake each other.
     busy: [u64; 2],
     side_gone: [bool; 2],
+    /// Most bytes that come at once.
+    piece_max: u64,
     accepts_delivered: usize,
     verdicts_delivered: usize,
 }
@@ -130,6 +132,7 @@ impl World {
                 connected: false,
                 busy: [0; 2],
                 side_gone: [false; 2],
+                piece_max: *random.pick(&[1, 7, 100, 4_000, 100_000]),
                 accepts_delivered: 0,
                 verdicts_delivered: 0,
             });
@@ -264,7 +267,7 @@ impl World {
         request: Option<usize>,
         verdict: Option<bool>,
     ) {
-        let most = *self.random.pick(&[1, 7, 100, 4_000, 100_000]);
+        let most = self.lanes[lane].piece_max;
         let mut rest = bytes;
         while !rest.is_empty() {
             let len = if rest.len() < 400 || most > 1 { 1 + self.random.below(most) as usize } else { 400 };
