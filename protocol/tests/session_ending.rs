@@ -1,0 +1,194 @@
+//! How a session ends, and what its peers are told before it does.
+
+mod rig;
+
+use adit_protocol::event::{CloseReason, Event, Gone, Outcome, Side};
+use adit_protocol::limits::{MINER_LINE_BYTES_MAX, POOL_LINE_BYTES_MAX};
+use adit_protocol::moment::Moment;
+use adit_protocol::session::{Session, SessionSettings};
+use rig::{Rig, shared_with};
+
+const SUBMIT: &str = "{\"id\":4,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"j1\",\"00000001\",\"66252f80\",\"00534aa3\"]}\n";
+
+fn submit(id: &str, name: &str) -> String {
+    format!(
+        "{{\"id\":{id},\"method\":\"mining.submit\",\"params\":[\"{name}\",\"j1\",\"00000001\",\"66252f80\",\"00534aa3\"]}}\n"
+    )
+}
+
+#[test]
+fn other_protocols_end_at_once() {
+    for (bytes, reason, answered) in [
+        (&b"\x16\x03\x01\x02\x00\x01"[..], CloseReason::TlsOnPlainPort, false),
+        (b"GET / HTTP/1.1\r\n", CloseReason::HttpOnPlainPort, true),
+        (b"\x00\x9d\xff", CloseReason::NotStratum, false),
+        (b"[[[[", CloseReason::NotStratum, true),
+        (b"HELLO\n", CloseReason::NotStratum, true),
+        (b"hello\n", CloseReason::NotStratum, true),
+        (b"{\"id\":1,\"id\":2,\"method\":\"x\"}\n", CloseReason::MinerBadLine, true),
+        (b"{\"id\":1,\n", CloseReason::MinerBadLine, true),
+        (b"{\"id\":1,\"method\":\"eth_submitLogin\",\"params\":[]}\n", CloseReason::ForeignCoin, true),
+        (
+            b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"m\",\"EthereumStratum/1.0.0\"]}\n",
+            CloseReason::ForeignCoin,
+            true,
+        ),
+    ] {
+        let mut rig = Rig::default();
+        for byte in bytes {
+            rig.bytes(Side::Miner, &[*byte]);
+        }
+        assert_eq!(rig.finished(), Some(reason), "{:?}", String::from_utf8_lossy(bytes));
+        assert_eq!(!rig.take_miner().is_empty(), answered);
+        assert!(!rig.events.contains(&Event::Dial), "scanners cost nothing");
+    }
+}
+
+#[test]
+fn lines_up_to_the_limit_pass_and_one_byte_more_ends_the_session() {
+    let line = |bytes: usize| {
+        let head = "{\"id\":1,\"method\":\"x\",\"params\":[\"";
+        format!("{head}{}\"]}}\n", "y".repeat(bytes - head.len() - 3))
+    };
+    let mut rig = Rig::mining("a.b");
+    rig.miner(&line(MINER_LINE_BYTES_MAX));
+    assert_eq!(rig.take_pool().len(), MINER_LINE_BYTES_MAX + 4);
+    rig.miner(&line(MINER_LINE_BYTES_MAX + 1));
+    assert_eq!(rig.finished(), Some(CloseReason::MinerLineTooLong));
+    let mut rig = Rig::mining("a.b");
+    rig.pool(&line(POOL_LINE_BYTES_MAX));
+    assert_eq!(rig.take_miner().len(), POOL_LINE_BYTES_MAX + 1);
+    rig.pool(&line(POOL_LINE_BYTES_MAX + 1));
+    assert_eq!(rig.finished(), Some(CloseReason::PoolLineTooLong));
+}
+
+#[test]
+fn a_lost_pool_leaves_no_request_open() {
+    for why in [Gone::Closed, Gone::Broken, Gone::DialFailed, Gone::DialTimeout] {
+        let mut rig = Rig::mining("a.b");
+        rig.miner(SUBMIT);
+        rig.miner(&submit("5", "a.b"));
+        rig.pool("{\"id\":1003,\"result\":true}\n");
+        rig.gone(Side::Pool, why);
+        assert_eq!(
+            rig.take_miner(),
+            "{\"id\":5,\"result\":true}\n{\"id\":4,\"result\":null,\"error\":[20,\"pool connection lost\",null]}\n"
+        );
+        let outcomes: Vec<Outcome> = rig.shares().iter().map(|share| share.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Accepted, Outcome::Unanswered]);
+        assert!(rig.finished().is_some());
+    }
+}
+
+#[test]
+fn a_miner_that_closes_its_half_still_gets_its_verdicts() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.gone(Side::Miner, Gone::Closed);
+    assert_eq!(rig.finished(), None);
+    rig.pool("{\"id\":1002,\"result\":true}\n");
+    assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":true}\n");
+    assert_eq!(rig.finished(), Some(CloseReason::MinerClosed));
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.gone(Side::Miner, Gone::Broken);
+    rig.pass_ms(5_000);
+    assert_eq!(rig.finished(), Some(CloseReason::MinerBroken));
+    assert_eq!(rig.shares()[0].outcome, Outcome::Unanswered);
+    let mut rig = Rig::mining("a.b");
+    rig.gone(Side::Miner, Gone::Closed);
+    assert_eq!(rig.finished(), Some(CloseReason::MinerClosed));
+}
+
+#[test]
+fn a_miner_that_leaves_a_silent_pool_ends_its_session_by_its_own_reason() {
+    let settings = SessionSettings { settle_ms: 20_000, ..SessionSettings::default() };
+    let mut rig = Rig::with(shared_with(settings, None, None));
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.gone(Side::Miner, Gone::Closed);
+    rig.pass_ms(10_000);
+    assert_eq!(rig.finished(), Some(CloseReason::MinerClosed));
+}
+
+#[test]
+fn stopping_waits_for_verdicts_up_to_its_limit() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.call(|session, cx| session.stop(Moment(0).plus_ms(3_000), cx));
+    assert_eq!(rig.finished(), None);
+    rig.pass_ms(2_999);
+    assert_eq!(rig.finished(), None);
+    rig.pool("{\"id\":1002,\"result\":true}\n");
+    assert_eq!(rig.finished(), Some(CloseReason::Stopping));
+    assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":true}\n");
+}
+
+#[test]
+fn shares_sent_while_settling_do_not_put_off_the_end() {
+    let mut rig = Rig::mining("a.b");
+    rig.miner(SUBMIT);
+    rig.call(|session, cx| session.stop(Moment(0).plus_ms(3_000), cx));
+    rig.pass_ms(2_000);
+    rig.miner(&submit("5", "a.b"));
+    rig.pass_ms(1_000);
+    assert_eq!(rig.finished(), Some(CloseReason::Stopping));
+    assert_eq!(rig.take_miner().lines().count(), 2);
+    assert_eq!(rig.shares().len(), 2);
+}
+
+#[test]
+fn each_deadline_of_the_miner_has_its_own_reason() {
+    let mut rig = Rig::default();
+    rig.pass_ms(15_000);
+    assert_eq!(rig.finished(), Some(CloseReason::FirstRequestTimeout));
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[],{}]}\n");
+    rig.pass_ms(20_000);
+    assert_eq!(rig.finished(), Some(CloseReason::SubscribeTimeout));
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.pool("{\"id\":1000,\"result\":[[],\"ab\",4]}\n");
+    rig.pass_ms(60_000);
+    assert_eq!(rig.finished(), Some(CloseReason::AuthorizeTimeout));
+    let mut rig = Rig::mining("a.b");
+    for _ in 0..60 {
+        rig.pool("{\"method\":\"mining.notify\",\"params\":[]}\n");
+        rig.pass_ms(60_000);
+    }
+    assert_eq!(rig.finished(), Some(CloseReason::MinerIdle));
+    let mut rig = Rig::mining("a.b");
+    rig.pass_ms(120_000);
+    assert_eq!(rig.finished(), Some(CloseReason::PoolSilent));
+}
+
+#[test]
+fn a_subscribe_that_is_never_answered_ends_the_session_with_an_answer() {
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.call(Session::connected);
+    rig.pass_ms(10_000);
+    assert_eq!(rig.take_miner(), "{\"id\":1,\"result\":null,\"error\":[20,\"pool did not answer\",null]}\n");
+    assert_eq!(rig.finished(), Some(CloseReason::PoolSilent));
+    let mut rig = Rig::mining("a.b");
+    rig.miner("{\"id\":8,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.pass_ms(10_000);
+    assert_eq!(rig.take_miner(), "{\"id\":8,\"result\":[[],\"f000000a\",4],\"error\":null}\n");
+    assert_eq!(rig.finished(), None);
+}
+
+#[test]
+fn nothing_is_said_after_the_end() {
+    let mut rig = Rig::mining("a.b");
+    rig.gone(Side::Pool, Gone::Closed);
+    rig.take_miner();
+    rig.events.clear();
+    rig.miner(SUBMIT);
+    rig.pool("{\"id\":1002,\"result\":true}\n");
+    rig.gone(Side::Miner, Gone::Closed);
+    rig.call(Session::timeout);
+    rig.call(|session, cx| session.stop(Moment(0), cx));
+    assert_eq!((rig.take_miner(), rig.take_pool(), rig.events.len()), (String::new(), String::new(), 0));
+    assert_eq!(rig.session.deadline(&rig.shared.settings), Moment::NEVER);
+}
