@@ -42,9 +42,16 @@ fn an_idle_adit_takes_no_cpu_and_an_idle_pair_less_than_a_page() {
         let now = ticks();
         std::mem::replace(&mut last, now) == now
     });
-    let before = ticks();
-    std::thread::sleep(Duration::from_secs(2));
-    let used = ticks() - before;
+    // Again where the machine was too busy with others for a thread to wake cheaply.
+    let mut used = u64::MAX;
+    for _ in 0..5 {
+        let before = ticks();
+        std::thread::sleep(Duration::from_secs(2));
+        used = used.min(ticks() - before);
+        if used <= TICKS_MAX {
+            break;
+        }
+    }
     assert!(used <= TICKS_MAX, "{used} ticks in two idle seconds");
     drop(peers);
     stop(adit);

@@ -52,7 +52,7 @@ fn a_connect_that_nobody_answers_ends_at_its_deadline() {
     miner.send(SUBSCRIBE).unwrap();
     miner.rest().unwrap();
     let elapsed = start.elapsed();
-    assert!((300..1_500).contains(&elapsed.as_millis()), "{elapsed:?}");
+    assert!(elapsed >= Duration::from_millis(300), "{elapsed:?}");
     assert_eq!(adit.counters().closed(CloseReason::PoolConnectTimeout), 1);
     wait_until("the socket is closed", || adit.connections_open() == 0);
     stop(adit);
