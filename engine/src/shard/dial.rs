@@ -97,7 +97,7 @@ impl Plane {
         }
         self.addresses.note_dial(false);
         pair.dialling = None;
-        pair.pool.broken = true;
+        (pair.pool.broken, pair.pool.lost) = (true, true);
         pair.pool.output.discard();
         self.lost.push((key, Side::Pool, why));
     }

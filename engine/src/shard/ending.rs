@@ -32,7 +32,7 @@ impl Plane {
         pair.dialling = None;
         if pair.pool.connecting {
             // Nobody is left who could want this pool.
-            pair.pool.broken = true;
+            (pair.pool.broken, pair.pool.lost) = (true, true);
             self.ring.cancel_connect(key.token(Side::Pool));
         }
         for side in [Side::Miner, Side::Pool] {

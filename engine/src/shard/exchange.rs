@@ -1,5 +1,6 @@
 //! Sessions and sockets: calling a session, taking its bytes and events, and keeping peers that do not read in bounds.
 
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Outcome, Side};
@@ -8,7 +9,7 @@ use adit_protocol::session::{Context, Session};
 use socket2::SockRef;
 
 use super::output::Added;
-use super::pair::{Key, Phase, other};
+use super::pair::{End, Key, Phase, other};
 use super::plane::Plane;
 use crate::counters::Counter;
 use crate::ring::buffers::Buffer;
@@ -18,6 +19,9 @@ use crate::ring::completion::Errno;
 const PAUSE_BYTES: usize = 64 * 1024;
 /// A peer that does not take what waits for it within this time does not read.
 const STALLED_MS: u64 = 60_000;
+
+/// How long a connection that takes nothing more is still listened to. The kernel has its end at hand as a rule.
+const LAST_BYTES_MS: u64 = 1_000;
 
 /// One call of a session.
 enum Call<'a> {
@@ -67,12 +71,36 @@ impl Plane {
         self.lost.clear();
     }
 
+    /// One side's connection takes nothing more: a send failed.
+    ///
+    /// What the peer sent before may still lie in the kernel, verdicts among it: a connection that was reset gives out
+    /// what it has before it says so. So the session hears of the end only when the receive has come to it.
+    pub(super) fn stop_sending(&mut self, key: Key, side: Side) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let end = pair.end_mut(side);
+        if end.broken {
+            return self.ending_moved(key);
+        }
+        end.broken = true;
+        end.output.discard();
+        if end.ended {
+            return self.lose(key, side, Gone::Broken);
+        }
+        end.paused = false;
+        end.heard_until = self.now.plus_ms(LAST_BYTES_MS);
+        self.arm_receive(key, side);
+        self.set_timer(key);
+        self.ending_moved(key);
+    }
+
     /// One side's connection is of no use any more.
     pub(super) fn lose(&mut self, key: Key, side: Side, why: Gone) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let end = pair.end_mut(side);
-        if !end.broken {
+        if !end.lost {
+            end.lost = true;
             end.broken = true;
+            end.heard_until = Moment::NEVER;
             end.output.discard();
             if let Some(socket) = &end.socket {
                 // What is in flight ends with it. It fails only where the peer did this already.
@@ -89,10 +117,15 @@ impl Plane {
         pair.rings_at = Moment::NEVER;
         match pair.phase {
             Phase::Open => {
-                for side in [Side::Miner, Side::Pool] {
-                    if pair.end(side).output.stalled_at <= self.now {
-                        self.lose(key, side, Gone::NotReading);
-                        break;
+                let due = |end: &End| match self.now {
+                    now if end.output.stalled_at <= now => Some(Gone::NotReading),
+                    now if end.heard_until <= now => Some(Gone::Broken),
+                    _ => None,
+                };
+                let gone = [Side::Miner, Side::Pool].map(|side| (side, due(pair.end(side))));
+                for (side, why) in gone {
+                    if let Some(why) = why {
+                        self.lose(key, side, why);
                     }
                 }
                 self.give_up_attempt(key);
@@ -122,11 +155,11 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let closing = pair.phase == Phase::Closing;
         let end = pair.end_mut(side);
-        if closing || end.receiving || end.paused || end.ended || end.connecting || end.broken {
+        if closing || end.receiving || end.paused || end.ended || end.connecting || end.lost {
             return;
         }
-        if let Some(socket) = end.connected() {
-            self.ring.receive(socket, key.token(side));
+        if let Some(socket) = &end.socket {
+            self.ring.receive(socket.as_fd(), key.token(side));
             end.receiving = true;
         }
     }
@@ -153,7 +186,7 @@ impl Plane {
             Ok(()) => self.send_waiting(key, side),
             Err(error) => {
                 log::debug!("send: {error}");
-                self.lose(key, side, Gone::Broken);
+                self.stop_sending(key, side);
             }
         }
         self.ending_moved(key);
@@ -195,12 +228,12 @@ impl Plane {
         self.shared.events.clear();
         let Some(pair) = self.pairs.get_mut(key) else { return };
         // It was told already, and panicked again.
-        if pair.pool.broken && pair.miner.broken {
+        if pair.pool.lost && pair.miner.lost {
             return self.finish(key, CloseReason::Panicked);
         }
         for side in [Side::Miner, Side::Pool] {
             let end = pair.end_mut(side);
-            end.broken = true;
+            (end.broken, end.lost) = (true, true);
             end.output.discard();
         }
         self.call(key, &Call::Gone(Side::Pool, Gone::Panicked));
@@ -246,7 +279,7 @@ impl Plane {
         let partner = pair.end_mut(other(side));
         if waiting > self.output_bytes_max {
             self.lose(key, side, Gone::NotReading);
-        } else if waiting > pause_bytes && !partner.paused {
+        } else if waiting > pause_bytes && !partner.paused && !partner.broken {
             partner.paused = true;
             self.counters.count(Counter::Pauses);
             if partner.receiving {

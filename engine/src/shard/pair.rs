@@ -42,7 +42,7 @@ pub(super) enum Phase {
 }
 
 /// One socket of a pair.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about a socket, in any combination")]
 pub(super) struct End {
     pub(super) socket: Option<OwnedFd>,
@@ -55,10 +55,31 @@ pub(super) struct End {
     pub(super) paused: bool,
     /// The peer closed its sending half.
     pub(super) ended: bool,
-    /// The connection is of no use any more.
+    /// The connection takes nothing more.
     pub(super) broken: bool,
+    /// The connection is of no use any more, and the session was told or is about to be.
+    pub(super) lost: bool,
     /// We closed our sending half.
     pub(super) finished: bool,
+    /// Until when a connection that takes nothing more may still give what the peer sent before.
+    pub(super) heard_until: Moment,
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            output: Output::default(),
+            connecting: false,
+            receiving: false,
+            paused: false,
+            ended: false,
+            broken: false,
+            lost: false,
+            finished: false,
+            heard_until: Moment::NEVER,
+        }
+    }
 }
 
 impl End {
@@ -146,8 +167,8 @@ impl Pair {
         match self.phase {
             Phase::Open => {
                 let dial = self.dialling.as_ref().map_or(Moment::NEVER, |dialling| dialling.attempt_until);
-                let stalled = self.miner.output.stalled_at.min(self.pool.output.stalled_at);
-                self.session.deadline(settings).min(dial).min(stalled)
+                let due = |end: &End| end.output.stalled_at.min(end.heard_until);
+                self.session.deadline(settings).min(dial).min(due(&self.miner)).min(due(&self.pool))
             }
             Phase::Flushing(until) => until,
             Phase::Closing => Moment::NEVER,

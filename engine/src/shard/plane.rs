@@ -198,7 +198,7 @@ impl Plane {
             }
             Received::EndOfStream => {
                 end.ended = true;
-                Some(Gone::Closed)
+                Some(if end.broken { Gone::Broken } else { Gone::Closed })
             }
             Received::Failed(error) => {
                 log::debug!("receive: {error}");
@@ -220,7 +220,7 @@ impl Plane {
             let Some(pair) = self.pairs.get_mut(key) else { continue };
             if let Some(error) = broken {
                 log::debug!("send: {error}");
-                self.lose(key, token.side, Gone::Broken);
+                self.stop_sending(key, token.side);
                 continue;
             }
             self.counters.count(Counter::SendsShort);

@@ -1,12 +1,14 @@
 //! Peers that do not read: bounded, their partner paused, nobody else affected.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use adit::counters::Counter;
-use adit_protocol::event::CloseReason;
+use adit_protocol::event::{CloseReason, Outcome};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::*;
@@ -79,6 +81,65 @@ fn a_pool_is_paused_while_its_miner_does_not_read_and_nothing_is_lost() {
         assert_eq!(miner.line().unwrap().as_deref(), Some(&*job(n)));
     }
     assert_eq!(adit.counters().closed_total(), 0);
+    stop(adit);
+}
+
+/// A pool that answers its first share while it is paused, and resets the connection behind the answer. Tells when it
+/// has done so, as soon as `paused` allowed it to.
+fn pool_that_answers_and_resets(paused: Receiver<()>, done: Sender<()>) -> std::net::SocketAddr {
+    let paused = Mutex::new(paused);
+    pool(move |mut peer| {
+        let mut submit = None;
+        let mut flood = false;
+        while let Some(line) = peer.line()? {
+            flood |= line.contains("flood");
+            if flood && line.contains("submit") {
+                submit = Some(line);
+                break;
+            }
+            peer.answer(&line)?;
+        }
+        let Some(submit) = submit else { return Ok(()) };
+        let paused = paused.lock().unwrap();
+        let jobs: String = (0..JOBS_PER_WRITE).map(|n| job(n) + "\n").collect();
+        while paused.try_recv().is_err() {
+            // With the receive at rest, what the kernels hold is little: it must not fill the window.
+            peer.stream.write_all(jobs.as_bytes())?;
+            thread::sleep(Duration::from_millis(2)); // the pace of the flood
+        }
+        peer.answer(&submit)?;
+        socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO))?;
+        drop(peer);
+        done.send(()).map_err(|_| std::io::ErrorKind::Other.into())
+    })
+}
+
+#[test]
+fn a_verdict_that_came_before_a_reset_reaches_the_miner_though_a_send_finds_the_reset_first() {
+    let (tell_paused, paused) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
+    let adit = adit(pool_that_answers_and_resets(paused, done), |settings| {
+        settings.limits.output_bytes_max = 16 << 20;
+    });
+    let mut miner = stalled_miner(&adit);
+    miner.submit(3).unwrap();
+    wait_until("the pool is paused", || adit.counters().get(Counter::Pauses) > 0);
+    // The shard has turned since, so the receive is at rest.
+    drop(Peer::miner(&adit));
+    tell_paused.send(()).unwrap();
+    is_done.recv_timeout(LIMIT).unwrap();
+    miner.submit(4).unwrap();
+    let mut answers = Vec::new();
+    while let Some(line) = miner.line().unwrap() {
+        if !line.contains("\"method\"") {
+            answers.push(line);
+        }
+    }
+    assert_eq!(answers[2], r#"{"id":3,"result":true,"error":null}"#, "{answers:?}");
+    assert!(answers[3].starts_with(r#"{"id":4,"result":null,"error":[20,"#), "{answers:?}");
+    let counters = adit.counters();
+    let outcomes = [Outcome::Accepted, Outcome::Unanswered].map(|outcome| counters.shares(outcome));
+    assert_eq!((outcomes, answers.len()), ([1, 1], 4));
     stop(adit);
 }
 
