@@ -38,6 +38,19 @@ pub enum Role {
     Operator,
 }
 
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 2] = [Self::Viewer, Self::Operator];
+
+    /// Its name in configuration and JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 /// A token as the configuration knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -86,9 +99,7 @@ impl TokenHash {
     pub fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret.as_bytes()).into())
     }
-}
 
-impl TokenHash {
     /// Whether they are the same, in a time that does not depend on where they differ.
     fn is(&self, other: &Self) -> bool {
         let differing = self.0.iter().zip(&other.0).fold(0, |differing, (a, b)| differing | (a ^ b));

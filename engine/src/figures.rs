@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use adit_admin::Events;
 use adit_admin::view::{Rates, Workers};
 use adit_store::health::Health;
 use adit_store::record::WorkerKey;
@@ -57,6 +58,8 @@ pub struct Figures {
     pub ledger: Option<Arc<Health>>,
     /// Whether Adit was told to stop.
     pub stopping: Arc<AtomicBool>,
+    /// Where is published what operators are told of.
+    pub events: Events,
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
     pub(crate) memory: Memory,

@@ -13,6 +13,10 @@ use adit_protocol::names::NameRule;
 
 use crate::logging::levels::Levels;
 
+mod admin;
+
+pub use admin::AdminSettings;
+
 /// Where miners are awaited unless told otherwise.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 3333);
 /// Where operators are answered unless told otherwise.
@@ -37,8 +41,8 @@ pub struct Settings {
     pub share_check: bool,
     /// What is logged, how, and where to.
     pub log: LogSettings,
-    /// Where operators are answered; `None` is nowhere.
-    pub admin: Option<SocketAddr>,
+    /// How operators are answered; `None` is not at all.
+    pub admin: Option<AdminSettings>,
     /// The ledger's file; `None` keeps none.
     pub ledger: Option<PathBuf>,
 }
@@ -55,7 +59,7 @@ impl Settings {
             limits: Limits::default(),
             share_check: false,
             log: LogSettings::default(),
-            admin: Some(ADMIN_LISTEN_DEFAULT),
+            admin: Some(AdminSettings::default()),
             ledger: None,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use adit_admin::Events;
 use adit_store::ledger::{Ledger, LedgerConfig};
 use adit_store::record::Note;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
@@ -126,6 +127,7 @@ impl Supervisor {
                 addresses: common.addresses.clone(),
                 ledger: ledger.as_ref().map(|ledger| ledger.health().clone()),
                 stopping: Arc::default(),
+                events: Events::default(),
                 clock,
                 registry: common.workers.clone(),
                 memory,

@@ -19,13 +19,24 @@ fn figure(text: &str, name: &str) -> u64 {
 
 #[test]
 fn the_demo_ends_well_with_accepted_shares_and_a_summary() {
-    let output = adit(&["demo", "--for", "3s", "--miners", "2", "--shards", "2"]);
+    let output = adit(&["demo", "--for", "3s", "--miners", "2", "--shards", "2", "--admin", "127.0.0.1:0"]);
     let told = stdout(&output);
+    assert!(told.contains("\ndashboard http://127.0.0.1:"), "{told}");
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(figure(&told, "accepted") > 0, "{told}");
     assert_eq!(figure(&told, "unanswered"), 0, "{told}");
     assert!(figure(&told, "p50_us") > 0 && figure(&told, "p99_us") >= figure(&told, "p50_us"), "{told}");
     figure(&told, "rejected");
+}
+
+#[test]
+fn a_demo_whose_dashboard_has_no_place_says_so_and_goes_on() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = adit(&["demo", "--for", "2s", "--miners", "1", "--shards", "1", "--admin", &address]);
+    let told = stdout(&output);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains(&format!("no dashboard: cannot listen on {address}")), "{told}");
 }
 
 #[test]

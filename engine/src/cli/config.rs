@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use adit_admin::{NewToken, Role, Token};
 use clap::{Args, Subcommand};
 
 use super::settings_flags::SettingsFlags;
@@ -24,6 +25,8 @@ pub enum ConfigCommand {
     Check(CheckFlags),
     /// Show every setting in force and who set it; passwords are masked
     Show(Box<SettingsFlags>),
+    /// Make a token for the admin API: prints it once, and the line for the configuration file
+    Token(TokenFlags),
 }
 
 #[derive(Args, Debug)]
@@ -40,6 +43,17 @@ pub struct CheckFlags {
     file: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub struct TokenFlags {
+    /// Whose it is; stands in the audit of every command
+    #[arg(long, value_name = "NAME", value_parser = token_name)]
+    name: String,
+
+    /// viewer reads, operator also commands
+    #[arg(long, value_name = "viewer|operator", value_parser = role)]
+    role: Role,
+}
+
 /// Runs one of them.
 pub fn execute(command: &ConfigCommand) -> ExitCode {
     match command {
@@ -48,6 +62,7 @@ pub fn execute(command: &ConfigCommand) -> ExitCode {
         ConfigCommand::Check(CheckFlags { file }) => {
             with_config(Sources::of_process(file.as_deref(), Flags::default()), |_| "valid\n".to_owned())
         }
+        ConfigCommand::Token(flags) => token(flags),
         ConfigCommand::Show(flags) => with_config(flags.sources(), |config| config::as_toml(&config.shown)),
     }
 }
@@ -66,6 +81,33 @@ fn init(path: &Path) -> ExitCode {
         )),
         Err(error) => fail(EXIT_RUNTIME, &format_args!("{}: {error}", path.display())),
     }
+}
+
+fn token(TokenFlags { name, role }: &TokenFlags) -> ExitCode {
+    let new = match NewToken::generate() {
+        Ok(new) => new,
+        Err(error) => return fail(EXIT_RUNTIME, &format_args!("no random numbers: {error}")),
+    };
+    let entry = config::token_line(&Token { name: name.clone(), role: *role, hash: new.hash });
+    print(&format!(
+        "The token, shown this once; send it as \"Authorization: Bearer TOKEN\":\n  {}\n\
+         For [admin] in the configuration file; where tokens stand already, add the entry to their list:\n  \
+         tokens = [\"{entry}\"]\n",
+        new.secret
+    ))
+}
+
+fn token_name(text: &str) -> Result<String, String> {
+    if config::is_token_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("names of tokens are {}", config::TOKEN_NAME))
+    }
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    let role = Role::ALL.into_iter().find(|role| role.label() == text);
+    role.ok_or_else(|| "there are viewer and operator".to_owned())
 }
 
 fn with_config(sources: Sources, result: impl Fn(&config::Config) -> String) -> ExitCode {

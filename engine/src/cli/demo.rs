@@ -1,10 +1,13 @@
 //! `adit demo`: practice pool, proxy and miners in one process over loopback TCP, and whether all went well.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
+use adit_admin::AdminServer;
 use adit_loadtest::cpu_miner::{CpuMiner, CpuMinerConfig, MinerReport};
 use adit_loadtest::practice_pool::{PracticePool, PracticePoolConfig};
 use adit_protocol::event::Outcome;
@@ -13,10 +16,11 @@ use adit_store::clock::now_us;
 use adit_store::codes;
 use adit_store::reader::{ReadError, Reader, Span};
 use clap::Args;
+use crossbeam::channel;
 
 use super::tools::{self, Until};
-use super::{EXIT_RUNTIME, fail, print, run};
-use crate::settings::{PoolSettings, Settings};
+use super::{EXIT_RUNTIME, admin, fail, print, run};
+use crate::settings::{ADMIN_LISTEN_DEFAULT, AdminSettings, PoolSettings, Settings};
 use crate::startup;
 use crate::supervisor::{Running, Supervisor};
 
@@ -30,6 +34,8 @@ const HASHES_PER_DIFFICULTY: f64 = 4_294_967_296.0;
 const JOB_INTERVAL: Duration = Duration::from_secs(5);
 /// The account that the pool sees before the miners' names.
 const ACCOUNT: &str = "demo";
+/// What operators are shown as the configuration.
+const NO_FILE: &str = "# adit demo has no configuration\n";
 /// Connections beside the miners' own, while one comes back.
 const SPARE_CONNECTIONS: usize = 16;
 
@@ -50,6 +56,34 @@ pub struct DemoFlags {
     /// Keep every share in this SQLite file, which stays there for `adit ledger`
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
+
+    /// Show what happens at this address, in a browser and to scripts, or nowhere (off)
+    #[arg(long, value_name = "ADDR:PORT|off", default_value_t = Switchable::On(ADMIN_LISTEN_DEFAULT))]
+    admin: Switchable,
+}
+
+/// Where operators are answered.
+#[derive(Clone, Copy, Debug)]
+enum Switchable {
+    On(SocketAddr),
+    Off,
+}
+
+impl FromStr for Switchable {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::On) }
+    }
+}
+
+impl fmt::Display for Switchable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::On(address) => address.fmt(f),
+            Self::Off => f.write_str("off"),
+        }
+    }
 }
 
 type AnyError = Box<dyn std::error::Error>;
@@ -82,6 +116,7 @@ fn demo(flags: &DemoFlags) -> Result<Tally, AnyError> {
     let running = Supervisor::start(settings).map_err(run::advised)?;
     let proxy = *running.listen_addrs().first().ok_or("the proxy does not listen")?;
     print(&format!("pool {}  ◀  adit {proxy}  ◀  {} miners\n", pool.address(), flags.miners));
+    let admin = show(flags.admin, &running);
 
     let mut until = Until::start(Some(flags.time), log.clone())?;
     let miners = (1..=flags.miners)
@@ -99,6 +134,7 @@ fn demo(flags: &DemoFlags) -> Result<Tally, AnyError> {
         tally.add(&miner.stop());
     }
     running.stop(drain);
+    drop(admin);
     tally.finish(&running, &pool);
     running.join()?;
     if let Some(path) = &flags.ledger {
@@ -106,6 +142,23 @@ fn demo(flags: &DemoFlags) -> Result<Tally, AnyError> {
     }
     log.finish();
     Ok(tally)
+}
+
+/// Shows operators what happens. The demo goes on without where that cannot be done.
+fn show(admin: Switchable, running: &Running) -> Option<AdminServer> {
+    let Switchable::On(address) = admin else { return None };
+    let settings = AdminSettings { listen: vec![address], ..AdminSettings::default() };
+    // Without a token nobody can ask for a drain.
+    let (drain, _) = channel::bounded(1);
+    let (server, said) = match admin::start(&settings, running, NO_FILE.to_owned(), drain) {
+        Ok(server) => {
+            let urls: Vec<_> = server.addresses().iter().map(|&address| admin::url(address)).collect();
+            (Some(server), format!("dashboard {}/\n", urls.join("/ ")))
+        }
+        Err(error) => (None, format!("no dashboard: {error}; --admin ADDR:PORT gives it another address\n")),
+    };
+    print(&said);
+    server
 }
 
 fn settings(pool: SocketAddr, flags: &DemoFlags) -> Result<Settings, AnyError> {

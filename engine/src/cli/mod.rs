@@ -4,6 +4,7 @@
 
 #![expect(clippy::doc_markdown, reason = "a flag's doc is its help text, shown as it stands")]
 
+mod admin;
 mod config;
 mod demo;
 mod ledger;

@@ -1,18 +1,14 @@
 //! `adit run`: from settings to a proxy that serves, and to its orderly end.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use adit_admin::{AdminServer, Options};
 use crossbeam::channel::{self, Receiver};
 use thiserror::Error;
 
 use super::settings_flags::SettingsFlags;
-use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, fail, ledger};
+use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, admin, fail, ledger};
 use crate::config;
-use crate::control::Operators;
 use crate::logging::{self, LogHandle};
 use crate::settings::Settings;
 use crate::signals;
@@ -74,12 +70,12 @@ fn serve(
     }
     let pool = format!("{}:{}", settings.pool.host, settings.pool.port);
     let drain = Duration::from_millis(settings.timeouts.drain_ms);
-    let admin_address = settings.admin;
+    let admin_settings = settings.admin.clone();
     let running = Supervisor::start(settings).map_err(|error| RunError::Start(advised(error)))?;
     // This end stays here: without an admin server there would be none, and waiting for one that is gone does not wait.
     let (drain_sender, drain_asked) = channel::bounded(1);
-    let operators = Operators::new(running.figures().clone(), shown, drain_sender.clone());
-    let _admin = start_admin(admin_address, operators)?;
+    let start_admin = |settings| admin::start(settings, &running, shown, drain_sender.clone());
+    let _admin = admin_settings.as_ref().map(start_admin).transpose()?;
     for address in running.listen_addrs() {
         log::info!("listening on {address}, pool {pool}");
     }
@@ -102,19 +98,6 @@ pub fn advised(error: StartError) -> String {
         StartError::Ledger(error) => ledger::advised_start(&error),
         error => error.to_string(),
     }
-}
-
-/// Starts the admin server, if one is wanted.
-fn start_admin(
-    address: Option<SocketAddr>,
-    operators: Operators,
-) -> Result<Option<AdminServer>, adit_admin::StartError> {
-    let Some(address) = address else { return Ok(None) };
-    let server = AdminServer::start(&[address], Arc::new(operators), Options::default())?;
-    for address in server.addresses() {
-        log::info!("operators are answered on http://{address}");
-    }
-    Ok(Some(server))
 }
 
 /// Waits a while for a signal or an operator's command to stop.

@@ -51,9 +51,9 @@ pub struct SettingsFlags {
     #[arg(long)]
     share_check: bool,
 
-    /// Answer operators over HTTP here, or nowhere (off) [default: 127.0.0.1:9090]
+    /// Answer operators over HTTP here, or nowhere (off); may be given several times [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR:PORT|off")]
-    admin: Option<String>,
+    admin: Vec<String>,
 
     /// Keep every share in this SQLite file
     #[arg(long, value_name = "FILE")]
@@ -89,13 +89,13 @@ impl SettingsFlags {
             flags.set("--set", key, value);
         }
         flags.set_list("--listen", "listen", &self.listen);
+        flags.set_list("--admin", "admin.listen", &self.admin);
         for (flag, key, value) in [
             ("--pool", "pools.0.url", &self.pool),
             ("--user", "pools.0.user", &self.user),
             ("--password", "pools.0.password", &self.password),
             ("--worker-name", "pools.0.worker_name", &self.worker_name),
             ("--shards", "shards", &self.shards),
-            ("--admin", "admin.listen", &self.admin),
             ("--ledger", "ledger.file", &self.ledger),
             ("--log-level", "log.level", &self.log_level),
             ("--log-format", "log.format", &self.log_format),

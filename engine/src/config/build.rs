@@ -1,17 +1,12 @@
 //! The list of all keys: what each is called, what it allows, and what it becomes.
 
-use std::net::{IpAddr, SocketAddr};
-
 use adit_protocol::limits::{HELD_BYTES_MAX, NAME_TABLE_COUNT_MAX};
 use adit_protocol::names::{NameRule, Template, TemplateError};
 
 use super::error::ConfigErrors;
 use super::read::{Fault, Reader, Taken};
-use super::show::Switchable;
-use super::{Config, values};
-use crate::settings::{
-    ADMIN_LISTEN_DEFAULT, LISTEN_DEFAULT, Limits, LogSettings, PoolSettings, Settings, Timeouts,
-};
+use super::{Config, admin, values};
+use crate::settings::{LISTEN_DEFAULT, Limits, LogSettings, PoolSettings, Settings, Timeouts};
 
 /// Longest deadline: a day.
 const TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
@@ -38,7 +33,7 @@ pub fn build(mut reader: Reader) -> Result<Config, ConfigErrors> {
         format: reader.take("log.format", LogSettings::default().format, values::format).value,
         file: reader.take_optional("log.file", values::file).value,
     };
-    let admin = admin(&mut reader, &listen);
+    let admin = admin::take(&mut reader, &listen.value);
     let ledger = reader.take_optional("ledger.file", values::file).value;
 
     let (errors, shown) = reader.finish();
@@ -143,27 +138,4 @@ fn limits(reader: &mut Reader) -> Limits {
             .take("limits.output_bytes_max", defaults.output_bytes_max, output_bytes)
             .value,
     }
-}
-
-fn admin(reader: &mut Reader, listen: &Taken<Vec<SocketAddr>>) -> Option<SocketAddr> {
-    let default = Switchable::On(ADMIN_LISTEN_DEFAULT);
-    let admin = reader.take("admin.listen", default, values::address_or_off);
-    let Switchable::On(address) = admin.value else { return None };
-    if let Some(taken) = listen.value.iter().find(|&&other| is_same_place(address, other)) {
-        let fault = Fault::new(
-            format!("miners are awaited there ({taken})"),
-            "an address and port of its own, or off",
-        );
-        reader.conflict("admin.listen", &admin, fault);
-    }
-    Some(address)
-}
-
-/// Whether two listeners cannot both have their address.
-fn is_same_place(a: SocketAddr, b: SocketAddr) -> bool {
-    let is_any = |address: IpAddr| address.is_unspecified();
-    a.port() != 0
-        && a.port() == b.port()
-        && a.is_ipv4() == b.is_ipv4()
-        && (a.ip() == b.ip() || is_any(a.ip()) || is_any(b.ip()))
 }

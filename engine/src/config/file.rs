@@ -155,7 +155,7 @@ fn without_secret(line: &str) -> String {
 
 fn is_password(key: &str) -> bool {
     let key = key.trim().to_ascii_lowercase();
-    key.contains("pass") || strsim::damerau_levenshtein(&key, "password") <= 3
+    key.contains("pass") || key.contains("token") || strsim::damerau_levenshtein(&key, "password") <= 3
 }
 
 /// Line and column of a byte, both from 1, the column in characters.

@@ -8,6 +8,7 @@
 //!
 //! Not here: what a setting does. [`init_text`] is the manual of all keys.
 
+mod admin;
 mod build;
 mod environment;
 mod error;
@@ -21,6 +22,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use admin::{TOKEN_NAME, is_token_name, token_line};
 pub use environment::FILE_VARIABLE;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use show::{Shown, as_toml};

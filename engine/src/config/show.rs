@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use adit_admin::Token;
+
+use super::admin::masked_token;
 use super::error::Origin;
 use super::raw::quoted;
 use super::values::{OFF, PoolAddress};
@@ -81,10 +84,23 @@ show_as! {
         let addresses: Vec<_> = addresses.iter().map(|address| quoted(&address.to_string())).collect();
         format!("[{}]", addresses.join(", "))
     };
-    Switchable<SocketAddr> => |switchable| match switchable {
-        Switchable::On(address) => quoted(&address.to_string()),
-        Switchable::Off => quoted(OFF),
+    Vec<String> => |texts| {
+        let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
+        format!("[{}]", texts.join(", "))
     };
+    Vec<Token> => |tokens| {
+        let tokens: Vec<_> = tokens.iter().map(|token| quoted(&masked_token(token))).collect();
+        format!("[{}]", tokens.join(", "))
+    };
+}
+
+impl<T: Show> Show for Switchable<T> {
+    fn show(&self) -> Option<String> {
+        match self {
+            Self::On(value) => value.show(),
+            Self::Off => Some(quoted(OFF)),
+        }
+    }
 }
 
 impl<T: Show> Show for Option<T> {
@@ -94,7 +110,7 @@ impl<T: Show> Show for Option<T> {
 }
 
 /// A value, or the word `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Switchable<T> {
     /// The value.
     On(T),

@@ -95,13 +95,13 @@ fn each_mistake_names_line_column_key_value_and_what_is_allowed() {
         ),
         (
             "admin.listen = \"on\"",
-            "line 1, column 16: admin.listen = \"on\": \"on\" is not an IP address with a port; allowed: an address \
-             with port, such as 127.0.0.1:9090, or off",
+            "line 1, column 16: admin.listen = \"on\": \"on\" is not an IP address with a port; allowed: addresses \
+             with port, such as 127.0.0.1:9090, each once, or off",
         ),
         (
             "admin.listen = \"127.0.0.1:3333\"",
-            "line 1, column 16: admin.listen = \"127.0.0.1:3333\": miners are awaited there (0.0.0.0:3333); \
-             allowed: an address and port of its own, or off",
+            "line 1, column 16: admin.listen = [\"127.0.0.1:3333\"]: miners are awaited there (0.0.0.0:3333); \
+             allowed: addresses and ports of their own, or off",
         ),
         (
             "timeouts.connect_ms = 0",

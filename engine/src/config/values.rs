@@ -25,7 +25,7 @@ const HOST_BYTES_MAX: usize = 253;
 pub const POOL_URL: &str = "stratum+tcp://HOST:PORT";
 
 const LISTEN: &str = "addresses with port, such as 0.0.0.0:3333 or [::]:3333, each once";
-const ADMIN: &str = "an address with port, such as 127.0.0.1:9090, or off";
+const ADMIN: &str = "addresses with port, such as 127.0.0.1:9090, each once, or off";
 const TRUTH: &str = "true or false";
 const FILE: &str = "the path of a file";
 const FORMAT: &str = "text or json";
@@ -78,19 +78,23 @@ pub fn truth(raw: &Raw) -> Result<bool, Fault> {
 
 /// Addresses to listen on; at least one, each once. One text alone may hold several, separated by commas.
 pub fn addresses(raw: &Raw) -> Result<Vec<SocketAddr>, Fault> {
+    some_addresses(raw, LISTEN)
+}
+
+fn some_addresses(raw: &Raw, allowed: &str) -> Result<Vec<SocketAddr>, Fault> {
     let mut addresses = Vec::new();
     let mut add = |raw: &Raw| -> Result<(), Fault> {
-        for part in text(raw, LISTEN)?.split(',') {
-            let address = address(part.trim(), LISTEN)?;
+        for part in text(raw, allowed)?.split(',') {
+            let address = address(part.trim(), allowed)?;
             if address.port() != 0 && addresses.contains(&address) {
-                return Err(Fault::new(format!("{address} is given twice"), LISTEN));
+                return Err(Fault::new(format!("{address} is given twice"), allowed));
             }
             addresses.push(address);
         }
         Ok(())
     };
     match raw {
-        Raw::List(items) if items.is_empty() => return Err(Fault::new("it is empty", LISTEN)),
+        Raw::List(items) if items.is_empty() => return Err(Fault::new("it is empty", allowed)),
         Raw::List(items) => items.iter().try_for_each(|item: &Entry| {
             add(&item.raw).map_err(|fault| Fault { item: Some(Box::new(item.clone())), ..fault })
         })?,
@@ -99,12 +103,44 @@ pub fn addresses(raw: &Raw) -> Result<Vec<SocketAddr>, Fault> {
     Ok(addresses)
 }
 
-/// An address to listen on, or `off`.
-pub fn address_or_off(raw: &Raw) -> Result<Switchable<SocketAddr>, Fault> {
-    match text(raw, ADMIN)?.trim() {
-        OFF => Ok(Switchable::Off),
-        other => address(other, ADMIN).map(Switchable::On),
+/// Addresses to listen on, or `off`.
+pub fn addresses_or_off(raw: &Raw) -> Result<Switchable<Vec<SocketAddr>>, Fault> {
+    let is_off = match raw {
+        // A flag that may be given several times comes as a list.
+        Raw::List(items) => matches!(items.as_slice(), [item] if is_off(&item.raw)),
+        other => is_off(other),
+    };
+    if is_off { Ok(Switchable::Off) } else { some_addresses(raw, ADMIN).map(Switchable::On) }
+}
+
+fn is_off(raw: &Raw) -> bool {
+    matches!(raw, Raw::Word(text) | Raw::Text(text) if text.trim() == OFF)
+}
+
+/// Texts, one or several; one text alone may hold several, separated by commas. Empty is none.
+pub fn list<T: PartialEq>(
+    raw: &Raw,
+    allowed: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Fault> {
+    let mut values = Vec::new();
+    let mut add = |raw: &Raw| -> Result<(), Fault> {
+        for part in text(raw, allowed)?.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let value = parse(part).map_err(|problem| Fault::new(problem, allowed))?;
+            if values.contains(&value) {
+                return Err(Fault::new("it is given twice", allowed));
+            }
+            values.push(value);
+        }
+        Ok(())
+    };
+    match raw {
+        Raw::List(items) => items.iter().try_for_each(|item: &Entry| {
+            add(&item.raw).map_err(|fault| Fault { item: Some(Box::new(item.clone())), ..fault })
+        })?,
+        other => add(other)?,
     }
+    Ok(values)
 }
 
 /// The path of a file.
@@ -217,7 +253,7 @@ pub fn pool_url(raw: &Raw) -> Result<PoolAddress, Fault> {
 }
 
 /// The host without brackets, if it is a name that DNS may know, an IPv4 address, or an IPv6 address in brackets.
-fn host_of(host: &str) -> Option<String> {
+pub fn host_of(host: &str) -> Option<String> {
     if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return inner.parse::<Ipv6Addr>().ok().map(|address| address.to_string());
     }

@@ -58,7 +58,7 @@ fn a_demo_keeps_its_ledger_which_is_exported_by_time_and_worker_and_pruned() {
     let kept = Kept::new();
     let file = text(kept.file());
     let demo = Command::new(binary())
-        .args(["demo", "--for", "3s", "--miners", "2", "--shards", "1", "--ledger", file])
+        .args(["demo", "--for", "3s", "--miners", "2", "--shards", "1", "--admin", "off", "--ledger", file])
         .output()
         .expect("adit runs");
     assert!(demo.status.success(), "{}", told(&demo));
