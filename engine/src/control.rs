@@ -18,6 +18,7 @@ use crossbeam::channel::Sender;
 use crate::counters::{self, CLOSE_REASONS, Counter, ODDITIES, REJECT_CLASSES, Snapshot};
 use crate::figures::Figures;
 use crate::process::ProcessFigures;
+use crate::settings::PoolSettings;
 use crate::supervisor::POOL_NAME;
 
 /// The engine as operators see it.
@@ -37,8 +38,7 @@ impl Operators {
 
     /// The address of the pool as configured, without name and password.
     fn pool_url(&self) -> String {
-        let pool = &self.figures.settings.pool;
-        format!("stratum+tcp://{}:{}", pool.host, pool.port)
+        self.figures.settings.pools.first().map(PoolSettings::url).unwrap_or_default()
     }
 
     /// Why the pool cannot be used, if so.

@@ -16,6 +16,7 @@ mod history;
 mod latency;
 mod listen;
 pub mod logging;
+pub mod pools;
 pub mod process;
 mod resolver;
 pub mod ring;

@@ -9,9 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use adit_protocol::names::NameRule;
-
 use crate::logging::levels::Levels;
+pub use crate::pools::settings::{
+    FailoverSettings, GroupSettings, PoolSettings, PoolTimeouts, RouteSettings,
+};
 
 mod admin;
 
@@ -27,8 +28,15 @@ pub const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V
 pub struct Settings {
     /// Where miners are awaited; at least one, each once. Port 0 lets the kernel choose.
     pub listeners: Vec<SocketAddr>,
-    /// Where shares go.
-    pub pool: PoolSettings,
+    /// Where shares go: at least one, each with a name of its own, in the order they were written in.
+    pub pools: Vec<PoolSettings>,
+    /// Every group that a pool names, in the order in which pools name them.
+    pub groups: Vec<GroupSettings>,
+    /// Which miners get which group; the first that holds counts. Miners for which none does get
+    /// [`GROUP_DEFAULT`](crate::pools::settings::GROUP_DEFAULT), which has a pool unless the last route holds for all.
+    pub routes: Vec<RouteSettings>,
+    /// When pools count as dead and good, and how miners are moved.
+    pub failover: FailoverSettings,
     /// Threads that serve miners; `None` is one per core of the process's affinity mask.
     pub shards: Option<NonZeroUsize>,
     /// Whether each shard is bound to a core of its own.
@@ -48,11 +56,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, with this pool.
+    /// The defaults, with this pool alone.
     pub fn with_pool(pool: PoolSettings) -> Self {
         Self {
             listeners: vec![LISTEN_DEFAULT],
-            pool,
+            groups: vec![GroupSettings { name: pool.group.clone(), warm_standby: 0 }],
+            pools: vec![pool],
+            routes: Vec::new(),
+            failover: FailoverSettings::default(),
             shards: None,
             pin: true,
             timeouts: Timeouts::default(),
@@ -62,28 +73,6 @@ impl Settings {
             admin: Some(AdminSettings::default()),
             ledger: None,
         }
-    }
-}
-
-/// One pool, and who we are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolSettings {
-    /// Name or address without brackets; resolved off the shards.
-    pub host: String,
-    /// TCP port, never 0.
-    pub port: u16,
-    /// What stands before the separator in names sent upstream.
-    pub account: Option<String>,
-    /// Sent instead of the miners' own password.
-    pub password: Option<Secret>,
-    /// How a miner's name becomes the one sent upstream; the account is already in it.
-    pub name_rule: NameRule,
-}
-
-impl PoolSettings {
-    /// A pool that gets the miners' own names and passwords.
-    pub fn transparent(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port, account: None, password: None, name_rule: NameRule::default() }
     }
 }
 
@@ -133,6 +122,8 @@ pub struct Timeouts {
     pub miner_idle_ms: u64,
     /// Silence of the pool.
     pub pool_silence_ms: u64,
+    /// The pool's first job after it accepted a name.
+    pub first_job_ms: u64,
     /// How long pending submits may settle when Adit stops.
     pub drain_ms: u64,
     /// How often the pool's name is resolved again.
@@ -150,6 +141,7 @@ impl Default for Timeouts {
             authorize_ms: 60_000,
             miner_idle_ms: 3_600_000,
             pool_silence_ms: 120_000,
+            first_job_ms: 15_000,
             drain_ms: 5_000,
             resolve_refresh_ms: 60_000,
         }

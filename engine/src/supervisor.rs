@@ -24,7 +24,7 @@ use crate::latency::Recorder;
 use crate::listen::{self, ListenError};
 use crate::resolver::{PoolAddresses, Resolver};
 use crate::ring::eventfd::EventFd;
-use crate::settings::Settings;
+use crate::settings::{PoolSettings, Settings};
 use crate::shard::books::Books;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{self, Mail, Seed};
@@ -50,6 +50,9 @@ const SPREAD_LOG_EVERY: Duration = Duration::from_secs(60);
 /// Why Adit did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// [`Settings`] that name no pool.
+    #[error("no pool is configured")]
+    NoPool,
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -96,7 +99,7 @@ impl Supervisor {
         let shards_count = settings.shards.map_or(cores.len(), usize::from).clamp(1, SHARDS_COUNT_MAX);
         let (listen_addresses, listeners) = bind(&settings.listeners, shards_count)?;
 
-        let pool = &settings.pool;
+        let pool = settings.pools.first().ok_or(StartError::NoPool)?;
         let refresh = Duration::from_millis(settings.timeouts.resolve_refresh_ms);
         let resolver = Resolver::start(&pool.host, pool.port, refresh)?;
         if !resolver.addresses().wait(FIRST_LOOK_UP) {
@@ -302,7 +305,7 @@ fn open_ledger(
 ) -> Result<(Option<Ledger>, Vec<Option<Books>>), StartError> {
     let Some(path) = &settings.ledger else { return Ok((None, (0..shards_count).map(|_| None).collect())) };
     let (ledger, mut outboxes) = Ledger::start(&LedgerConfig::new(path), shards_count)?;
-    let url = format!("stratum+tcp://{}:{}", settings.pool.host, settings.pool.port);
+    let url = settings.pools.first().map(PoolSettings::url).unwrap_or_default();
     let pool = ledger.names().pool(POOL_NAME);
     if let Some(first) = outboxes.first_mut() {
         let seen = Note::PoolSeen { pool, at_us: clock.wall_us(clock.now()), url: url.into() };

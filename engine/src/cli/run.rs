@@ -68,7 +68,8 @@ fn serve(
     for note in startup::check(&mut settings, is_max_chosen)? {
         log::warn!("{note}");
     }
-    let pool = format!("{}:{}", settings.pool.host, settings.pool.port);
+    let pools: Vec<_> = settings.pools.iter().map(|pool| pool.name.as_str()).collect();
+    let pools = pools.join(", ");
     let drain = Duration::from_millis(settings.timeouts.drain_ms);
     let admin_settings = settings.admin.clone();
     let running = Supervisor::start(settings).map_err(|error| RunError::Start(advised(error)))?;
@@ -77,7 +78,7 @@ fn serve(
     let start_admin = |settings| admin::start(settings, &running, shown, drain_sender.clone());
     let _admin = admin_settings.as_ref().map(start_admin).transpose()?;
     for address in running.listen_addrs() {
-        log::info!("listening on {address}, pool {pool}");
+        log::info!("listening on {address}, pool {pools}");
     }
     while !is_told_to_stop(&stop, &drain_asked) {
         if running.has_ended() {

@@ -21,23 +21,24 @@ pub struct SettingsFlags {
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
 
-    /// The pool, as stratum+tcp://HOST:PORT
+    /// A pool, as stratum+tcp://HOST:PORT; given several times, each is used when those before it fail
     #[arg(long, value_name = "URL")]
-    pool: Option<String>,
+    pool: Vec<String>,
 
-    /// Your account at the pool; without it, each miner's own name and password go to the pool as they are
+    /// Your account at the pool; without it, each miner's own name and password go to the pool as they are. The same for
+    /// all pools of --pool, or given once for each; so are the next two
     #[arg(long, value_name = "NAME")]
-    user: Option<String>,
+    user: Vec<String>,
 
     /// Sent to the pool instead of the miners' own. Other users of this machine can see it in the list of processes;
     /// ADIT_POOLS_0_PASSWORD and the file keep it
     #[arg(long, value_name = "PASSWORD")]
-    password: Option<String>,
+    password: Vec<String>,
 
     /// The name the pool sees, made of {account} (your user), {name} (the miner's whole name), {worker} (what follows
     /// its first dot) and plain text [default with a user: {account}.{worker}]
     #[arg(long, value_name = "TEMPLATE")]
-    worker_name: Option<String>,
+    worker_name: Vec<String>,
 
     /// Threads that serve miners [default: one per core this process may use]
     #[arg(long, value_name = "N")]
@@ -90,11 +91,8 @@ impl SettingsFlags {
         }
         flags.set_list("--listen", "listen", &self.listen);
         flags.set_list("--admin", "admin.listen", &self.admin);
+        self.set_pools(&mut flags);
         for (flag, key, value) in [
-            ("--pool", "pools.0.url", &self.pool),
-            ("--user", "pools.0.user", &self.user),
-            ("--password", "pools.0.password", &self.password),
-            ("--worker-name", "pools.0.worker_name", &self.worker_name),
             ("--shards", "shards", &self.shards),
             ("--ledger", "ledger.file", &self.ledger),
             ("--log-level", "log.level", &self.log_level),
@@ -112,6 +110,22 @@ impl SettingsFlags {
             flags.set("--share-check", "share_check", "true");
         }
         flags
+    }
+
+    /// The n-th value of a flag is for the n-th pool, the last value for all pools that follow.
+    fn set_pools(&self, flags: &mut Flags) {
+        for (flag, key, values) in [
+            ("--pool", "url", &self.pool),
+            ("--user", "user", &self.user),
+            ("--password", "password", &self.password),
+            ("--worker-name", "worker_name", &self.worker_name),
+        ] {
+            let Some(last) = values.last() else { continue };
+            let repeated = values.iter().chain(std::iter::repeat(last));
+            for (index, value) in repeated.take(values.len().max(self.pool.len())).enumerate() {
+                flags.set(flag, &format!("pools.{index}.{key}"), value);
+            }
+        }
     }
 }
 

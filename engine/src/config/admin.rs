@@ -40,12 +40,12 @@ pub fn take(reader: &mut Reader, miners_listen: &[SocketAddr]) -> Option<AdminSe
     let Switchable::On(addresses) = &listen.value else { return None };
     if addresses.len() > adit_admin::limits::ADDRESSES_COUNT_MAX {
         let allowed = format!("at most {} addresses", adit_admin::limits::ADDRESSES_COUNT_MAX);
-        reader.conflict("admin.listen", &listen, Fault::new("they are too many", allowed));
+        reader.conflict("admin.listen", Fault::new("they are too many", allowed));
     }
     let is_taken = |other: &&SocketAddr| addresses.iter().any(|&address| is_same_place(address, **other));
     if let Some(taken) = miners_listen.iter().find(is_taken) {
         let fault = Fault::new(format!("miners are awaited there ({taken})"), LISTEN);
-        reader.conflict("admin.listen", &listen, fault);
+        reader.conflict("admin.listen", fault);
     }
     Some(AdminSettings {
         listen: addresses.clone(),

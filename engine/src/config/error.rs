@@ -66,8 +66,10 @@ pub enum ConfigError {
         allowed: String,
     },
     /// A key that must be set and is not.
-    #[error("{key} is missing; give it {sources}; allowed: {allowed}")]
+    #[error("{}{key} is missing; give it {sources}; allowed: {allowed}", .table.as_ref().map(|at| format!("{at}: ")).unwrap_or_default())]
     Missing {
+        /// Where the table begins that lacks it, if there is one.
+        table: Option<Origin>,
         /// The key.
         key: String,
         /// Where it can be set.

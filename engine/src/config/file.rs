@@ -1,5 +1,6 @@
 //! A TOML file as a [`Layer`], with the place of every value.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
@@ -13,14 +14,16 @@ use crate::settings::Secret;
 
 /// Longest configuration file read, bytes.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// The key that holds a list of tables, one per pool.
-const POOLS: &str = "pools";
+/// The keys that hold lists of tables.
+pub const LISTS: [&str; 3] = ["pools", "groups", "routes"];
 
 /// What a file holds.
 #[derive(Debug, Default)]
 pub struct FileLayer {
     /// Every value that could be read, by its full key.
     pub layer: Layer,
+    /// Every table by its full key, and where it begins: an empty one leaves no other trace.
+    pub tables: BTreeMap<String, Origin>,
     /// Where the file is no TOML.
     pub errors: Vec<ConfigError>,
 }
@@ -31,7 +34,7 @@ pub fn read(path: &Path) -> FileLayer {
         Ok(text) => parse(path, &text),
         Err(reason) => {
             let error = ConfigError::File { path: path.to_owned(), reason, bytes_max: FILE_BYTES_MAX };
-            FileLayer { layer: Layer::new(), errors: vec![error] }
+            FileLayer { errors: vec![error], ..FileLayer::default() }
         }
     }
 }
@@ -86,13 +89,15 @@ impl Reader<'_> {
             let key = joined(prefix, name.get_ref());
             match value.get_ref() {
                 // One pair of brackets instead of two, where there is one pool only: no harm in taking it.
-                DeValue::Table(inner) if key == POOLS => self.table(&format!("{POOLS}.0"), inner),
-                DeValue::Table(inner) => self.table(&key, inner),
-                DeValue::Array(items) if key == POOLS && !items.is_empty() => {
+                DeValue::Table(inner) if LISTS.contains(&key.as_str()) => {
+                    self.inner_table(&format!("{key}.0"), inner, value.span());
+                }
+                DeValue::Table(inner) => self.inner_table(&key, inner, value.span()),
+                DeValue::Array(items) if LISTS.contains(&key.as_str()) && !items.is_empty() => {
                     for (index, item) in items.iter().enumerate() {
-                        let key = format!("{POOLS}.{index}");
+                        let key = format!("{key}.{index}");
                         match item.get_ref() {
-                            DeValue::Table(inner) => self.table(&key, inner),
+                            DeValue::Table(inner) => self.inner_table(&key, inner, item.span()),
                             _ => self.insert(key, item),
                         }
                     }
@@ -102,17 +107,31 @@ impl Reader<'_> {
         }
     }
 
+    fn inner_table(&mut self, key: &str, table: &DeTable<'_>, span: Range<usize>) {
+        let origin = self.origin(&span);
+        if !self.is_broken(&origin) {
+            self.file.tables.insert(key.to_owned(), origin);
+        }
+        self.table(key, table);
+    }
+
     fn insert(&mut self, key: String, value: &Spanned<DeValue<'_>>) {
         if value.span().is_empty() {
             return; // Made up by the parser to go on after an error; nobody wrote it.
         }
         let entry = self.entry(value);
-        if let Origin::File { line, .. } = &entry.origin
-            && self.broken_lines.contains(line)
-        {
-            return;
+        if !self.is_broken(&entry.origin) {
+            self.file.layer.insert(key, entry);
         }
-        self.file.layer.insert(key, entry);
+    }
+
+    fn is_broken(&self, origin: &Origin) -> bool {
+        matches!(origin, Origin::File { line, .. } if self.broken_lines.contains(line))
+    }
+
+    fn origin(&self, span: &Range<usize>) -> Origin {
+        let (line, column) = position(self.text, span.start);
+        Origin::File { path: self.path.to_owned(), line, column }
     }
 
     fn entry(&self, value: &Spanned<DeValue<'_>>) -> Entry {
@@ -128,8 +147,7 @@ impl Reader<'_> {
             DeValue::Datetime(_) => Raw::Other("a date", self.written(value.span())),
             DeValue::Table(_) => Raw::Other("a table", self.written(value.span())),
         };
-        let (line, column) = position(self.text, value.span().start);
-        Entry { raw, origin: Origin::File { path: self.path.to_owned(), line, column } }
+        Entry { raw, origin: self.origin(&value.span()) }
     }
 
     fn written(&self, span: Range<usize>) -> String {

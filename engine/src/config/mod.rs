@@ -13,8 +13,11 @@ mod build;
 mod environment;
 mod error;
 mod file;
+mod not_there_yet;
+mod pools;
 mod raw;
 mod read;
+mod routes;
 mod show;
 mod suggest;
 mod values;
@@ -96,10 +99,14 @@ impl Sources {
 
 /// Reads and judges everything.
 pub fn load(sources: Sources) -> Result<Config, ConfigErrors> {
-    let (environment, mut errors) = environment::read(sources.environment.into_iter());
+    judge(sources).and_then(not_there_yet::refuse)
+}
+
+/// Reads and judges everything, what the engine cannot do yet among it.
+fn judge(sources: Sources) -> Result<Config, ConfigErrors> {
+    let (environment, errors) = environment::read(sources.environment.into_iter());
     let file = sources.file.as_deref().map(file::read).unwrap_or_default();
-    errors.extend(file.errors);
-    build::build(read::Reader::new(file.layer, environment, sources.flags.layer, errors))
+    build::build(read::Reader::new(file, environment, sources.flags.layer, errors))
 }
 
 /// Reads one pool's URL alone. The error says what is wrong and what is allowed.
@@ -115,3 +122,5 @@ pub fn init_text() -> &'static str {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_pools;

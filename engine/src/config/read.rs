@@ -3,9 +3,10 @@
 //! The one place that knows which source wins. A weaker value that loses is still judged: a broken file stays broken,
 //! whatever flag stands before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{ConfigError, Origin};
+use super::file::{FileLayer, LISTS};
 use super::raw::{Entry, Layer, Raw};
 use super::show::{Show, Shown};
 use super::suggest::{last_part, nearest};
@@ -45,6 +46,7 @@ pub struct Taken<T> {
 #[derive(Debug)]
 pub struct Reader {
     file: Layer,
+    tables: BTreeMap<String, Origin>,
     environment: Layer,
     flags: Layer,
     known: BTreeSet<String>,
@@ -55,10 +57,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts with what the file's reader already found wrong.
-    pub fn new(file: Layer, environment: Layer, flags: Layer, errors: Vec<ConfigError>) -> Self {
+    /// Starts with what was already found wrong in the file, and `errors` from elsewhere.
+    pub fn new(file: FileLayer, environment: Layer, flags: Layer, mut errors: Vec<ConfigError>) -> Self {
+        errors.extend(file.errors);
         let incomplete = !errors.is_empty();
-        Self { file, environment, flags, known: BTreeSet::new(), errors, shown: Vec::new(), incomplete }
+        let (known, shown) = (BTreeSet::new(), Vec::new());
+        Self { file: file.layer, tables: file.tables, environment, flags, known, errors, shown, incomplete }
     }
 
     /// The strongest value of `key`, or `default`. A fault is kept, and the next weaker value stands in for it.
@@ -102,34 +106,71 @@ impl Reader {
             || self.flags.contains_key(key)
     }
 
-    /// The indexes that some source uses below `key`, as in `pools.1.url`.
-    pub fn indexes(&self, key: &str) -> BTreeSet<usize> {
-        let (prefix, variable) = (format!("{key}."), format!("{}_", variable_of(key)));
-        let of_keys = |layer: &Layer| -> Vec<usize> {
-            let index = |name: &String| name.strip_prefix(&prefix)?.split('.').next()?.parse().ok();
-            layer.keys().filter_map(index).collect()
+    /// The indexes that some source uses below the list `key`, as in `pools.1.url`. An index from `count_max` on is an
+    /// error, told once, and whatever stands under it is forgotten.
+    pub fn indexes(&mut self, key: &str, count_max: usize) -> BTreeSet<usize> {
+        let mut indexes = BTreeSet::new();
+        let mut first_beyond: Option<(usize, Origin)> = None;
+        let mut is_within = |index: Option<usize>, origin: &Origin| match index {
+            Some(index) if index >= count_max => {
+                first_beyond.get_or_insert_with(|| (index, origin.clone()));
+                false
+            }
+            index => {
+                indexes.extend(index);
+                true
+            }
         };
-        let index = |name: &String| name.strip_prefix(&variable)?.split('_').next()?.parse().ok();
-        let of_environment = self.environment.keys().filter_map(index);
-        of_environment.chain(of_keys(&self.file)).chain(of_keys(&self.flags)).collect()
+        let variable = format!("{}_", variable_of(key));
+        self.environment.retain(|name, entry| is_within(index_behind(name, &variable, '_'), &entry.origin));
+        let prefix = format!("{key}.");
+        self.file.retain(|name, entry| is_within(index_behind(name, &prefix, '.'), &entry.origin));
+        self.flags.retain(|name, entry| is_within(index_behind(name, &prefix, '.'), &entry.origin));
+        self.tables.retain(|name, origin| is_within(index_behind(name, &prefix, '.'), origin));
+        if let Some((index, origin)) = first_beyond {
+            self.errors.push(ConfigError::Value {
+                origin,
+                key: format!("{key}.{index}"),
+                value: "…".to_owned(),
+                problem: "there are too many".to_owned(),
+                allowed: format!("at most {count_max} {key}"),
+            });
+        }
+        indexes
     }
 
-    /// Notes that values that are right by themselves do not go together.
-    pub fn conflict<T: Show>(&mut self, key: &str, taken: &Taken<T>, fault: Fault) {
+    /// Notes that values that are right by themselves do not go together. Blames `key`, which was taken.
+    pub fn conflict(&mut self, key: &str, fault: Fault) {
+        let shown = self.shown.iter().find(|shown| shown.key == key);
         self.errors.push(ConfigError::Value {
-            origin: taken.origin.clone(),
+            origin: shown.map_or(Origin::Default, |shown| shown.origin.clone()),
             key: key.to_owned(),
-            value: taken.value.show().unwrap_or_default(),
+            value: shown.and_then(|shown| shown.value.clone()).unwrap_or_default(),
             problem: fault.problem,
             allowed: fault.allowed,
         });
+    }
+
+    /// Whether `key`, which was taken, has its default.
+    pub fn is_default(&self, key: &str) -> bool {
+        self.shown.iter().any(|shown| shown.key == key && shown.origin == Origin::Default)
+    }
+
+    /// Says what is in force where nobody set `key` and its default follows from other keys.
+    pub fn show_default<T: Show>(&mut self, key: &str, value: &T) {
+        let is_it = |shown: &&mut Shown| shown.key == key && shown.origin == Origin::Default;
+        if let Some(shown) = self.shown.iter_mut().find(is_it) {
+            shown.value = value.show();
+        }
     }
 
     /// Notes that `key` must be set. Kept back while the file has broken lines.
     pub fn missing(&mut self, key: &str, flag: &str, allowed: &str) {
         if !self.incomplete {
             let sources = format!("in the file (--config), by {}, or by {flag}", variable_of(key));
+            let table = key.rsplit_once('.').and_then(|(table, _)| self.tables.get(table));
             self.errors.push(ConfigError::Missing {
+                table: table.cloned(),
                 key: key.to_owned(),
                 sources,
                 allowed: allowed.to_owned(),
@@ -137,26 +178,45 @@ impl Reader {
         }
     }
 
-    /// Whether anything about `key` was found wrong so far.
+    /// Whether anything about `key`, or a key below it, was found wrong so far.
     pub fn is_faulty(&self, key: &str) -> bool {
-        self.errors.iter().any(|error| matches!(error, ConfigError::Value { key: of, .. } if of == key))
+        let is_it =
+            |of: &String| of.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.errors.iter().any(|error| matches!(error, ConfigError::Value { key: of, .. } if is_it(of)))
+    }
+
+    /// Whether anything at all was found wrong so far.
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
     }
 
     /// Ends the reading: whatever was not taken is unknown.
     pub fn finish(mut self) -> (Vec<ConfigError>, Vec<Shown>) {
-        let keys: Vec<&str> = self.known.iter().map(String::as_str).collect();
+        let keys: Vec<&str> = self.known.iter().map(String::as_str).chain(LISTS).collect();
+        let holds =
+            |table: &str, key: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+        let no_key = |origin: &Origin, key: &str| ConfigError::UnknownKey {
+            origin: origin.clone(),
+            key: key.to_owned(),
+            allowed: match (keys.iter().find(|known| holds(key, known)), nearest(key, &keys)) {
+                (Some(inner), _) => format!("it is a table, of keys such as {inner}"),
+                (None, Some(near)) => format!("did you mean {near}?"),
+                (None, None) => "`adit config init` writes a file with all keys".to_owned(),
+            },
+        };
         for (key, entry) in self.file.iter().chain(&self.flags) {
-            let allowed = match nearest(key, &keys) {
-                Some(near) => format!("did you mean {near}?"),
-                None => "`adit config init` writes a file with all keys".to_owned(),
-            };
-            self.errors.push(ConfigError::UnknownKey {
-                origin: entry.origin.clone(),
-                key: key.clone(),
-                allowed,
-            });
+            self.errors.push(no_key(&entry.origin, key));
         }
-        let variables: Vec<String> = keys.iter().map(|key| variable_of(key)).collect();
+        // A table that holds something is known or unknown by that.
+        let holds =
+            |table: &str, key: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+        for (table, origin) in &self.tables {
+            let mut all = self.known.iter().chain(self.file.keys()).chain(self.tables.keys());
+            if !all.any(|key| holds(table, key)) {
+                self.errors.push(no_key(origin, table));
+            }
+        }
+        let variables: Vec<String> = self.known.iter().map(|key| variable_of(key)).collect();
         let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
         for (name, entry) in &self.environment {
             let allowed = match nearest(name, &variables) {
@@ -190,6 +250,11 @@ pub fn variable_of(key: &str) -> String {
     format!("{VARIABLE_PREFIX}{}", key.replace('.', "_").to_ascii_uppercase())
 }
 
+/// The index that follows `prefix` in a key or a variable's name.
+fn index_behind(name: &str, prefix: &str, separator: char) -> Option<usize> {
+    name.strip_prefix(prefix)?.split(separator).next()?.parse().ok()
+}
+
 /// The value for an error message: no password, and no name and password inside a URL.
 fn shown_value(key: &str, raw: &Raw) -> String {
     // Who pastes a token where its hash belongs must not find it in a log.
@@ -207,8 +272,9 @@ fn shown_value(key: &str, raw: &Raw) -> String {
 fn place(error: &ConfigError) -> (u8, usize, usize) {
     let origin = match error {
         ConfigError::File { .. } => return (0, 0, 0),
-        ConfigError::Missing { .. } => return (4, 0, 0),
-        ConfigError::Value { origin, .. }
+        ConfigError::Missing { table: None, .. } => return (4, 0, 0),
+        ConfigError::Missing { table: Some(origin), .. }
+        | ConfigError::Value { origin, .. }
         | ConfigError::UnknownKey { origin, .. }
         | ConfigError::Syntax { origin, .. } => origin,
     };

@@ -12,6 +12,8 @@ use super::error::Origin;
 use super::raw::quoted;
 use super::values::{OFF, PoolAddress};
 use crate::logging::levels::Levels;
+use crate::pools::network::Network;
+use crate::pools::pattern::Pattern;
 use crate::settings::{LogFormat, Secret};
 
 /// One key as it is in force.
@@ -32,12 +34,7 @@ pub fn as_toml(shown: &[Shown]) -> String {
     for Shown { key, value, origin } in shown {
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
         if table != last_table {
-            // `pools.0` is an item of a list of tables.
-            let header = match table.rsplit_once('.') {
-                Some((list, index)) if index.parse::<usize>().is_ok() => format!("[[{list}]]"),
-                _ => format!("[{table}]"),
-            };
-            let _ = writeln!(text, "\n{header}");
+            let _ = writeln!(text, "\n{}", header(table));
             last_table = table;
         }
         let _ = match value {
@@ -46,6 +43,18 @@ pub fn as_toml(shown: &[Shown]) -> String {
         };
     }
     text
+}
+
+/// The line that begins a table: `pools.0` is an item of the list `pools`, `pools.0.timeouts` a table in it.
+fn header(table: &str) -> String {
+    let is_index = |part: &str| part.parse::<usize>().is_ok();
+    let names: Vec<_> = table.split('.').filter(|part| !is_index(part)).collect();
+    let name = names.join(".");
+    if table.split('.').next_back().is_some_and(is_index) {
+        format!("[[{name}]]")
+    } else {
+        format!("[{name}]")
+    }
 }
 
 /// How a value is written in TOML; `None` where there is none.
@@ -66,6 +75,8 @@ macro_rules! show_as {
 }
 
 show_as! {
+    u16 => u16::to_string;
+    u32 => u32::to_string;
     u64 => u64::to_string;
     usize => usize::to_string;
     bool => bool::to_string;
@@ -75,6 +86,8 @@ show_as! {
     SocketAddr => |address| quoted(&address.to_string());
     Levels => |levels| quoted(&levels.to_string());
     Secret => |_| quoted(Secret::MASK);
+    Pattern => |pattern| quoted(&pattern.to_string());
+    Network => |network| quoted(&network.to_string());
     PoolAddress => |address| quoted(&address.to_string());
     LogFormat => |format| match format {
         LogFormat::Text => quoted("text"),

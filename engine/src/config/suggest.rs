@@ -10,12 +10,14 @@ pub fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
         let parts = damerau_levenshtein(last_part(unknown), last_part(name)).saturating_add(1);
         let allowed_whole = whole.saturating_mul(4) <= unknown.len().max(4);
         let allowed_parts = (parts - 1).saturating_mul(4) <= last_part(unknown).len();
-        match (allowed_whole, allowed_parts) {
+        let near = match (allowed_whole, allowed_parts) {
             (true, true) => Some(whole.min(parts)),
             (true, false) => Some(whole),
             (false, true) => Some(parts),
             (false, false) => None,
-        }
+        };
+        // Between two equally near ones, the more similar as a whole.
+        near.map(|near| (near, whole))
     };
     known.iter().filter_map(|&name| Some((distance(name)?, name))).min().map(|(_, name)| name)
 }
@@ -29,10 +31,11 @@ pub fn last_part(key: &str) -> &str {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 6] = [
+    const KNOWN: [&str; 7] = [
         "limits.connections_max",
         "listen",
         "log.file",
+        "pools.0.timeouts.connect_ms",
         "pools.0.url",
         "pools.0.worker_name",
         "timeouts.connect_ms",

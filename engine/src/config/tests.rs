@@ -8,25 +8,25 @@ use crate::settings::{LogFormat, PoolSettings, Secret};
 const POOL: &str = "[[pools]]\nurl = \"stratum+tcp://pool.example:3333\"\n";
 
 /// Sources with `text` as `adit.toml`. The directory keeps the file alive.
-fn with_file(text: &str) -> (tempfile::TempDir, Sources) {
+pub fn with_file(text: &str) -> (tempfile::TempDir, Sources) {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("adit.toml");
     std::fs::write(&path, text).expect("written");
     (directory, Sources { file: Some(path), ..Sources::default() })
 }
 
-fn of_file(text: &str) -> Result<Config, ConfigErrors> {
+pub fn of_file(text: &str) -> Result<Config, ConfigErrors> {
     let (_directory, sources) = with_file(text);
-    load(sources)
+    judge(sources)
 }
 
-fn of_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+pub fn of_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
     let environment = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
     load(Sources { environment, ..Sources::default() })
 }
 
 /// What the only mistake of a file is told as, from its line on.
-fn told(text: &str) -> String {
+pub fn told(text: &str) -> String {
     let errors = of_file(text).expect_err(text).0;
     assert_eq!(errors.len(), 1, "{text}: {errors:?}");
     let told = errors[0].to_string();
@@ -146,6 +146,7 @@ fn each_mistake_about_a_pool_is_told_with_its_place() {
         ("stratum+tcp://-pool:3333", "\"-pool\" is neither a host name nor an IP address"),
         ("stratum+tcp://pool..example:3333", "\"pool..example\" is neither a host name nor an IP address"),
         ("stratum+tcp://1.2.3:3333", "\"1.2.3\" is neither a host name nor an IP address"),
+        ("stratum+tcp://[::1]", "the port is missing"),
         ("stratum+tcp://::1:3333", "\"::1\" is neither a host name nor an IP address"),
         ("stratum+tcp://[::g]:3333", "\"[::g]\" is neither a host name nor an IP address"),
     ] {
@@ -250,19 +251,21 @@ fn a_missing_pool_is_told_with_the_three_ways_to_name_one() {
 
 #[test]
 fn a_second_pool_is_not_there_yet() {
-    let told = told(&format!("{POOL}{POOL}"));
+    let (_directory, sources) =
+        with_file(&format!("{POOL}[[pools]]\nurl = \"stratum+tcp://two.example:3333\"\n"));
+    let told = load(sources).expect_err("two pools").0[0].to_string();
     assert_eq!(
-        told,
-        "line 4, column 7: pools.1.url = \"stratum+tcp://pool.example:3333\": more than one pool is not there yet; \
+        told.split_once("adit.toml, ").expect("a place").1,
+        "line 4, column 7: pools.1.url = \"stratum+tcp://two.example:3333\": more than one pool is not there yet; \
          allowed: one pool, pools.0"
     );
-    let errors = of_variables(&[
-        ("ADIT_POOLS_0_URL", "stratum+tcp://pool:1"),
-        ("ADIT_POOLS_7_URL", "stratum+tcp://pool:1"),
-        ("ADIT_POOLS_99999999999999999999_URL", "stratum+tcp://pool:1"),
-    ])
-    .expect_err("three pools");
-    assert_eq!(errors.0.len(), 2, "{errors}");
+    for line in
+        ["priority = 2", "weight = 2", "enabled = false", "timeouts.connect_ms = 5", "group = \"default\""]
+    {
+        let (_directory, sources) = with_file(&format!("{POOL}{line}\n"));
+        let told = load(sources).expect_err(line).to_string();
+        assert!(told.contains(" is not there yet; allowed: none"), "{told}");
+    }
 }
 
 #[test]
@@ -278,7 +281,7 @@ fn no_error_and_no_output_shows_a_password() {
         assert!(!told.contains("hunter2"), "{told}");
     }
     let config = of_file(&format!("{POOL}password = \"hunter2\"\n")).expect("a valid file");
-    assert_eq!(config.settings.pool.password, Some(Secret::new("hunter2")));
+    assert_eq!(config.settings.pools[0].password, Some(Secret::new("hunter2")));
     let shown = as_toml(&config.shown);
     assert!(shown.contains("password = \"***\""), "{shown}");
     assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"), "{shown}");
@@ -301,7 +304,7 @@ fn flags_beat_environment_and_environment_beats_file() {
     assert_eq!(settings.shards.map(NonZeroUsize::get), Some(2));
     assert_eq!(settings.listeners, ["127.0.0.1:3".parse().unwrap(), "[::1]:3".parse().unwrap()]);
     assert_eq!(
-        (settings.pool.host.as_str(), settings.pool.account.as_deref()),
+        (settings.pools[0].host.as_str(), settings.pools[0].account.as_deref()),
         ("pool.example", Some("account"))
     );
     assert_eq!(settings.log.levels.to_string(), "error");
@@ -327,7 +330,7 @@ fn nothing_but_a_pool_gives_the_documented_defaults() {
     let settings =
         of_variables(&[("ADIT_POOLS_0_URL", "stratum+tcp://Pool.Example:3333/")]).expect("valid").settings;
     assert_eq!(settings, Settings::with_pool(PoolSettings::transparent("pool.example", 3333)));
-    assert!(settings.pool.name_rule.is_untouched());
+    assert!(settings.pools[0].name_rule.is_untouched());
 }
 
 #[test]
@@ -340,7 +343,7 @@ fn hosts_are_names_and_addresses_of_both_kinds() {
         ("stratum+tcp://3pool.example:3333", "3pool.example"),
     ] {
         let settings = of_variables(&[("ADIT_POOLS_0_URL", url)]).expect(url).settings;
-        assert_eq!((settings.pool.host.as_str(), settings.pool.port), (host, 3333));
+        assert_eq!((settings.pools[0].host.as_str(), settings.pools[0].port), (host, 3333));
     }
 }
 
@@ -375,22 +378,26 @@ fn the_written_file_is_valid_and_knows_every_key_with_its_default() {
     let written = of_file(init_text()).expect("the written file is valid");
     let mut expected = PoolSettings::transparent("pool.example", 3333);
     expected.account = Some("account".to_owned());
-    expected.name_rule = written.settings.pool.name_rule.clone();
+    expected.name_rule = written.settings.pools[0].name_rule.clone();
     assert_eq!(written.settings, Settings::with_pool(expected));
 
     // With every key taken out of its comment, all are set, and those that have a default keep it.
     let is_key = |line: &&str| {
         line.strip_prefix("# ").is_some_and(|rest| {
-            rest.split_once(" = ")
-                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            rest.starts_with("[[")
+                || rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
         })
     };
     let all: Vec<_> = init_text().lines().map(|line| if is_key(&line) { &line[2..] } else { line }).collect();
     let all = of_file(&all.join("\n")).expect("every key in the comments is valid");
-    for (with, without) in all.shown.iter().zip(&written.shown) {
+    assert!(all.settings.routes.len() == 1 && all.shown.len() > written.shown.len());
+    for with in &all.shown {
         assert!(matches!(with.origin, Origin::File { .. }), "{} is not in the written file", with.key);
-        if without.value.is_some() {
-            assert_eq!(with.value, without.value, "{}", with.key);
+        let without = written.shown.iter().find(|without| without.key == with.key);
+        if let Some(Shown { value: Some(value), .. }) = without {
+            assert_eq!(with.value.as_ref(), Some(value), "{}", with.key);
         }
     }
 }

@@ -13,6 +13,9 @@ use super::raw::{Entry, Raw};
 use super::read::Fault;
 use super::show::Switchable;
 use crate::logging::levels::Levels;
+use crate::pools::network::Network;
+use crate::pools::pattern::Pattern;
+use crate::pools::settings::default_name;
 use crate::settings::{LogFormat, Secret};
 
 /// Says that something is not wanted.
@@ -21,6 +24,10 @@ pub const OFF: &str = "off";
 pub const PASSWORD_BYTES_MAX: usize = 255;
 /// Longest host name, as DNS has it.
 const HOST_BYTES_MAX: usize = 253;
+/// Longest name of a pool or group, bytes: a host name, brackets, and a port.
+const LABEL_BYTES_MAX: usize = HOST_BYTES_MAX + "[]:65535".len();
+/// Longest path that a route may name, bytes.
+const PATH_BYTES_MAX: usize = 255;
 /// What a pool URL looks like.
 pub const POOL_URL: &str = "stratum+tcp://HOST:PORT";
 
@@ -33,6 +40,12 @@ const LEVELS: &str =
     "a level (off, error, warn, info, debug, trace), then module=level, as in info,adit::shard=debug";
 const PASSWORD: &str = "1 to 255 bytes of text without control characters";
 const USER: &str = "the account's name at the pool: visible ASCII characters but \" and \\";
+/// What names of pools and groups look like.
+pub const LABEL: &str = "letters, digits and . _ - : [ ]";
+const PATH: &str = "/ and visible ASCII characters but \", \\, ? and #, such as /order-1";
+const LISTENER: &str = "one of the addresses in listen";
+const PATTERN: &str = "a worker's name, * for any characters and ? for one, such as farm1.*";
+const NETWORK: &str = "a network such as 10.1.0.0/16 or 2001:db8::/32, or an IP address";
 const WORKER_NAME: &str = "{account}, {name}, {worker} and plain text, such as {account}.{worker}";
 
 /// A whole number within `range`.
@@ -198,6 +211,57 @@ pub fn worker_name(raw: &Raw) -> Result<String, Fault> {
     }
 }
 
+/// The name of a pool or a group.
+pub fn label(raw: &Raw) -> Result<String, Fault> {
+    let label = text(raw, LABEL)?;
+    let is_allowed = |c: &char| c.is_ascii_alphanumeric() || "._-:[]".contains(*c);
+    match label.chars().find(|c| !is_allowed(c)) {
+        Some(c) => Err(Fault::new(format!("it holds {c:?}"), LABEL)),
+        None if label.is_empty() || label.len() > LABEL_BYTES_MAX => Err(Fault::new(
+            format!("it has {} characters", label.len()),
+            format!("1 to {LABEL_BYTES_MAX} {LABEL}"),
+        )),
+        None => Ok(label.to_owned()),
+    }
+}
+
+/// A path that miners name.
+pub fn path(raw: &Raw) -> Result<String, Fault> {
+    let path = text(raw, PATH)?;
+    if !path.starts_with('/') {
+        return Err(Fault::new("it does not start with /", PATH));
+    }
+    if path.len() > PATH_BYTES_MAX {
+        return Err(Fault::new(format!("it has {} bytes", path.len()), PATH));
+    }
+    match path.chars().find(|&c| !c.is_ascii_graphic() || "\"\\?#".contains(c)) {
+        Some(c) => Err(Fault::new(format!("it holds {c:?}"), PATH)),
+        None => Ok(path.to_owned()),
+    }
+}
+
+/// A pattern on workers' names.
+pub fn pattern(raw: &Raw) -> Result<Pattern, Fault> {
+    text(raw, PATTERN)?.parse().map_err(|error| Fault::new(format!("{error}"), PATTERN))
+}
+
+/// A network that miners come from.
+pub fn network(raw: &Raw) -> Result<Network, Fault> {
+    text(raw, NETWORK)?.trim().parse().map_err(|error| Fault::new(format!("{error}"), NETWORK))
+}
+
+/// One of the addresses that miners connect to; any, where those are not known.
+pub fn listener(listeners: Option<&[SocketAddr]>) -> impl Fn(&Raw) -> Result<SocketAddr, Fault> {
+    move |raw| {
+        let wanted = address(text(raw, LISTENER)?.trim(), LISTENER)?;
+        let Some(listeners) = listeners.filter(|listeners| !listeners.contains(&wanted)) else {
+            return Ok(wanted);
+        };
+        let listeners: Vec<_> = listeners.iter().map(ToString::to_string).collect();
+        Err(Fault::new(format!("{wanted} is not in listen"), listeners.join(", ")))
+    }
+}
+
 /// Where a pool is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolAddress {
@@ -210,11 +274,7 @@ pub struct PoolAddress {
 impl fmt::Display for PoolAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "stratum+tcp://[{host}]:{port}")
-        } else {
-            write!(f, "stratum+tcp://{host}:{port}")
-        }
+        write!(f, "stratum+tcp://{}", default_name(host, *port))
     }
 }
 
@@ -239,7 +299,7 @@ pub fn pool_url(raw: &Raw) -> Result<PoolAddress, Fault> {
     if rest.contains(['/', '?', '#']) {
         return fault("a pool URL has no path".to_owned());
     }
-    let Some((host, port)) = rest.rsplit_once(':') else {
+    let Some((host, port)) = rest.rsplit_once(':').filter(|_| !rest.ends_with(']')) else {
         return fault("the port is missing".to_owned());
     };
     let port = match port.parse::<u16>() {

@@ -145,6 +145,7 @@ impl Plane {
 /// What the sessions of one shard share.
 fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
     let timeouts = &settings.timeouts;
+    let password = settings.pools.first().and_then(|pool| pool.password.as_ref());
     let defaults = SessionSettings::default();
     let session = SessionSettings {
         first_request_ms: timeouts.first_request_ms,
@@ -157,7 +158,7 @@ fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
         submit_reply_ms: timeouts.submit_reply_ms,
         settle_ms: timeouts.drain_ms,
         share_check: settings.share_check,
-        password: settings.pool.password.as_ref().map(|password| json_text(password.expose())),
+        password: password.map(|password| json_text(password.expose())),
     };
     Shared::new(session, workers.door())
 }

@@ -85,7 +85,7 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox) {
     let (writer, counters) = counters::counters();
     let (outbox, inbox) = outbox(Arc::default(), OutboxLimits::default());
     let plane = Plane::new(Seed {
-        workers: Registry::new(settings.pool.name_rule.clone(), Arc::default()),
+        workers: Registry::new(settings.pools[0].name_rule.clone(), Arc::default()),
         clock: Clock::start(),
         listeners,
         mailbox: Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone())),

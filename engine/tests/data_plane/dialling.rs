@@ -83,7 +83,7 @@ fn a_miner_that_leaves_while_its_pool_is_dialled_is_forgotten() {
 fn every_address_of_a_name_is_tried() {
     // `localhost` is ::1 and 127.0.0.1 on most systems, and the pool has only the latter.
     let pool = accepting_pool();
-    let adit = adit(pool, |settings| settings.pool.host = "localhost".into());
+    let adit = adit(pool, |settings| settings.pools[0].host = "localhost".into());
     let mut miner = Peer::miner(&adit);
     miner.submit(5).unwrap();
     assert!(miner.line().unwrap().unwrap().contains("true"));

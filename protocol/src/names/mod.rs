@@ -11,5 +11,5 @@
 mod rule;
 mod table;
 
-pub use rule::{NameRule, Template, TemplateError};
+pub use rule::{NameRule, TEMPLATE_DEFAULT, Template, TemplateError};
 pub use table::{NameError, NameTable};

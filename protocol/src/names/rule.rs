@@ -4,6 +4,8 @@ use thiserror::Error;
 
 use crate::limits::{NAME_PART_BYTES_MIN, UPSTREAM_NAME_BYTES_MAX, WORKER_BYTES_MAX};
 
+/// The template where there is an account and no other.
+pub const TEMPLATE_DEFAULT: &str = "{account}.{worker}";
 /// What stands for a miner that gave no name at all, where a template needs one (btcpool uses the same word).
 const NAMELESS: &str = "__default__";
 /// Room kept free behind every name: `_` and digits that tell it from another.
@@ -110,7 +112,7 @@ impl NameRule {
     pub fn new(account: Option<String>, template: Option<Template>) -> Result<Self, TemplateError> {
         let template = match (&account, template) {
             (_, Some(template)) => template,
-            (Some(_), None) => Template::parse("{account}.{worker}")?,
+            (Some(_), None) => Template::parse(TEMPLATE_DEFAULT)?,
             (None, None) => return Ok(Self::default()),
         };
         if template.uses_account() && account.is_none() {
