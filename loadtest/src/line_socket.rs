@@ -47,8 +47,6 @@ pub(crate) struct LineSocket {
     searched: usize,
     outgoing: Vec<u8>,
     sent: usize,
-    /// Bytes ever queued.
-    queued_in_all: u64,
     /// Bytes per write; zero for as many as the kernel takes.
     chunk_bytes: usize,
 }
@@ -65,7 +63,6 @@ impl LineSocket {
             searched: 0,
             outgoing: Vec::new(),
             sent: 0,
-            queued_in_all: 0,
             chunk_bytes: 0,
         })
     }
@@ -148,23 +145,12 @@ impl LineSocket {
     /// Queues bytes as they are.
     pub(crate) fn queue(&mut self, bytes: &[u8]) {
         self.outgoing.extend_from_slice(bytes);
-        self.queued_in_all += bytes.len() as u64;
     }
 
     /// Queues a line and its LF.
     pub(crate) fn queue_line(&mut self, line: &str) {
         self.queue(line.as_bytes());
         self.queue(b"\n");
-    }
-
-    /// Bytes ever queued: a mark for what was queued last.
-    pub(crate) fn queued_mark(&self) -> u64 {
-        self.queued_in_all
-    }
-
-    /// Whether the kernel has taken everything up to this mark.
-    pub(crate) fn has_written(&self, mark: u64) -> bool {
-        self.queued_in_all - self.queued_bytes() as u64 >= mark
     }
 
     /// Bytes queued and not yet taken by the kernel.

@@ -2,17 +2,18 @@
 //!
 //! One thread holds as many connections as the process may have descriptors. What it does about each request is data
 //! ([`Script`]); what it saw ([`PoolLog`]) is the pool's half of the audit. Shares are judged by their seal
-//! ([`crate::share`]), not by hashing: that is the practice pool's matter. For a pool that a test drives by hand, line
-//! by line, see [`crate::peer`].
+//! ([`crate::share`]), and where the difficulty asks for work, by hashing ([`crate::proof`]). For a pool that a test drives by hand, line
+//! by line, see [`crate::peer`]; for one that can be killed or stopped as a process, [`crate::pool_process`].
 
 mod answers;
 mod connection;
-mod jobs;
+mod habit;
+pub(crate) mod jobs;
 mod run;
 mod script;
 mod seen;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -21,14 +22,16 @@ use std::thread::JoinHandle;
 use mio::Waker;
 use parking_lot::{Mutex, MutexGuard};
 
+pub use habit::Habit;
 pub use script::{Act, FirstJob, Rule, Script};
+use seen::Book;
+pub(crate) use seen::LogKeeper;
 pub use seen::{Fit, PoolLog, SUBMITS_KEPT_MAX, SubmitSeen};
 
 /// What a running pool can be told to do.
 #[derive(Debug)]
 enum Order {
     Job,
-    Line(String),
     Acts(Vec<Act>),
     Script(Box<Script>),
     Freeze(bool),
@@ -53,12 +56,30 @@ impl ScriptedPool {
 
     /// Starts a pool at an address: where another one has stopped, for example.
     pub fn start_at(address: SocketAddr, script: Script) -> io::Result<Self> {
+        Self::begin(address, script, |_| Ok(None))
+    }
+
+    /// Starts a pool that writes all it sees to a journal as well, each thing before any answer to it goes out.
+    pub(crate) fn start_with_journal(
+        address: SocketAddr,
+        script: Script,
+        journal: impl FnOnce(SocketAddr) -> io::Result<Box<dyn Write + Send>>,
+    ) -> io::Result<Self> {
+        Self::begin(address, script, |address| journal(address).map(Some))
+    }
+
+    fn begin(
+        address: SocketAddr,
+        script: Script,
+        journal: impl FnOnce(SocketAddr) -> io::Result<Option<Box<dyn Write + Send>>>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (orders, inbox) = channel();
         let log = Arc::new(Mutex::new(PoolLog::default()));
-        let (pool, waker) = run::Loop::new(listener, script, inbox, Arc::clone(&log))?;
+        let book = Book::new(Arc::clone(&log), journal(address)?);
+        let (pool, waker) = run::Loop::new(listener, script, inbox, book)?;
         let thread = std::thread::Builder::new().name("scripted-pool".into()).spawn(move || pool.run())?;
         Ok(Self { address, orders, waker, log, thread: Some(thread) })
     }
@@ -83,14 +104,15 @@ impl ScriptedPool {
         self.tell(Order::Job);
     }
 
-    /// Sends a line to every connection.
-    pub fn broadcast(&self, line: &str) {
-        self.tell(Order::Line(line.into()));
-    }
-
     /// Does these acts on every connection.
     pub fn act(&self, acts: impl Into<Vec<Act>>) {
         self.tell(Order::Acts(acts.into()));
+    }
+
+    /// Behaves like this from now on, toward everybody, with what else `script` says.
+    pub fn take_habit(&self, habit: Habit, script: &Script) {
+        self.follow(habit.script(script.clone()));
+        self.act(habit.at_once());
     }
 
     /// Follows another script from now on. Tag and extranonce sizes count for new connections only.

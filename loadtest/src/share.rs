@@ -2,10 +2,13 @@
 //!
 //! A simulated miner seals each share: the nonce is a digest of the extranonce1 it was given, of the job's content and
 //! of its own extranonce2. The pool that gave both can check it; to any other pool, and for any other job, the seal is
-//! wrong. Job ids take no part, since a proxy may translate them. Real proofs of work are the practice pool's matter.
+//! wrong. Job ids take no part, since a proxy may translate them. Where the difficulty asks for work, the share is a proof of
+//! it besides ([`crate::proof`]).
+
+use serde::{Deserialize, Serialize};
 
 /// A digest that names one share on both sides of the proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShareKey(pub u64);
 
 /// What of a job a seal covers.

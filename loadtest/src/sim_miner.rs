@@ -2,8 +2,8 @@
 //! and write down what became of each.
 //!
 //! At a fixed rate every submit is stamped with the time it was *due*, so that a proxy that stalls is charged for the
-//! shares that waited meanwhile (coordinated omission). They do not hash: for shares that a pool can check by hashing
-//! see the CPU miner.
+//! shares that waited meanwhile (coordinated omission). They hash as much as the difficulty asks for, which scripted pools
+//! keep low; for work worth the name see the CPU miner.
 
 mod crew;
 mod miner;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use mio::Waker;
 
-pub use report::{Answer, FleetReport, Progress, SUBMITS_KEPT_MAX, SubmitMade};
+pub use report::{Answer, Arrival, FleetReport, Progress, SUBMITS_KEPT_MAX, SubmitMade};
 pub use style::{CLIENT_HELLO, STYLES, Style};
 
 use crate::wait;
@@ -53,6 +53,8 @@ pub struct FleetConfig {
     pub connects_per_second: f64,
     /// How long after a close a miner connects again; never if `None`.
     pub reconnect_after: Option<Duration>,
+    /// So much later at most, a time of its own for each miner and close.
+    pub reconnect_jitter: Duration,
     /// How long a handshake may take before it counts as failed.
     pub handshake_timeout: Duration,
     /// The fleet stops submitting after so many.
@@ -74,6 +76,7 @@ impl FleetConfig {
             name_prefix: "sim.rig".into(),
             connects_per_second: 10_000.0,
             reconnect_after: None,
+            reconnect_jitter: Duration::ZERO,
             handshake_timeout: Duration::from_secs(60),
             submits_max: SUBMITS_KEPT_MAX,
             chunk_bytes: 0,
@@ -85,7 +88,6 @@ impl FleetConfig {
 /// What a running fleet can be told to do.
 #[derive(Debug)]
 enum Order {
-    Pace(Pace),
     Finish { grace: Duration },
 }
 
@@ -128,11 +130,6 @@ impl Fleet {
     /// Whether every miner has a session and a job within the time.
     pub fn all_mining_within(&self, time: Duration) -> bool {
         wait::until(time, || self.progress.mining() == self.miners)
-    }
-
-    /// Submits at another pace from now on.
-    pub fn set_pace(&self, pace: Pace) {
-        self.tell(|| Order::Pace(pace));
     }
 
     /// Stops submitting, waits up to `grace` for what is still to be answered, closes, and reports.

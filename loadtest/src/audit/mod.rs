@@ -204,7 +204,9 @@ impl<'a> Audit<'a> {
                 let cut = log.cut.contains(&submit.connection);
                 seen.entry(submit.key).or_default().push(AtPool { pool, submit, cut });
                 let difference = match submit.fit {
-                    Fit::WrongSeal | Fit::UnknownJob => Difference::WrongPool,
+                    Fit::WrongSeal | Fit::TooEasy | Fit::WrongVersion | Fit::UnknownJob => {
+                        Difference::WrongPool
+                    }
                     Fit::UnknownName => Difference::WrongName,
                     Fit::Fits | Fit::Duplicate | Fit::Malformed => continue,
                 };

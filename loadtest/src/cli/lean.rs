@@ -1,4 +1,5 @@
-//! `adit-loadtest pool` and `adit-loadtest miners`: the two ends of a measurement, each a process.
+//! `adit-loadtest pool` and `adit-loadtest miners`: the two ends of a measurement, each a process; and `scripted-pool`,
+//! which scenarios start for every pool that is to be killed or frozen.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use adit_loadtest::lean::miners::{LeanConfig, LeanReport, Pace, measure};
 use adit_loadtest::lean::pool::LeanPool;
+use adit_loadtest::pool_process;
 use clap::Args;
 
 use super::{fail, print};
@@ -22,6 +24,10 @@ pub(super) struct Pool {
     #[arg(long, value_name = "MS", default_value_t = 30_000)]
     job_every_ms: u64,
 }
+
+/// A pool that checks every share, ruled over stdin by the scenario that started it
+#[derive(Args, Debug)]
+pub(super) struct ScriptedPool {}
 
 /// Miners that make round trips, and what these cost the proxy before them, as JSON
 #[derive(Args, Debug)]
@@ -70,6 +76,13 @@ pub(super) fn pool(arguments: &Pool) -> ExitCode {
         pool.run(|| true)
     };
     match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+pub(super) fn scripted_pool(ScriptedPool {}: &ScriptedPool) -> ExitCode {
+    match pool_process::serve(std::io::stdin(), std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

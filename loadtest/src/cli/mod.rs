@@ -33,6 +33,7 @@ enum Command {
     Compare(compare::Compare),
     Pool(lean::Pool),
     Miners(lean::Miners),
+    ScriptedPool(lean::ScriptedPool),
 }
 
 /// Does what the process's arguments say.
@@ -42,6 +43,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Compare(arguments) => compare::execute(&arguments),
         Command::Pool(arguments) => lean::pool(&arguments),
         Command::Miners(arguments) => lean::miners(&arguments),
+        Command::ScriptedPool(arguments) => lean::scripted_pool(&arguments),
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::jobs::Jobs;
 use super::script::Script;
 use super::seen::{Fit, Texts};
+use crate::proof::is_work;
 use crate::shapes::{FAILURE_SHAPES, SUCCESS_SHAPES};
 use crate::share::{ShareFields, ShareKey, is_sealed_for};
 
@@ -20,6 +21,10 @@ pub(super) struct Account {
     pub(super) names: HashSet<String>,
     /// Number of the first job it was given.
     pub(super) first_job: Option<u64>,
+    /// What it was told that a share must reach; zero if nothing.
+    pub(super) difficulty: f64,
+    /// The version bits it may roll.
+    pub(super) version_mask: u32,
 }
 
 /// A submit with its params told apart.
@@ -63,6 +68,15 @@ impl Judge {
         if !is_sealed_for(&account.extranonce1, &job.content, &submit.fields) {
             return Fit::WrongSeal;
         }
+        let bits = u32::from_str_radix(submit.fields.version_bits, 16);
+        if !submit.fields.version_bits.is_empty() && bits.is_ok_and(|bits| bits & !account.version_mask != 0)
+        {
+            return Fit::WrongVersion;
+        }
+        let proven = || job.work.difficulty_of(&account.extranonce1, &submit.fields);
+        if is_work(account.difficulty) && proven().is_none_or(|proven| proven < account.difficulty) {
+            return Fit::TooEasy;
+        }
         if self.seen.len() >= SHARES_REMEMBERED_MAX {
             self.seen.clear();
         }
@@ -76,7 +90,8 @@ pub(super) fn verdict_shape(fit: Fit) -> &'static str {
         Fit::Fits => SUCCESS_SHAPES[0],
         Fit::Duplicate => r#"{"id":$id,"result":null,"error":[22,"Duplicate share",null]}"#,
         Fit::UnknownJob => r#"{"id":$id,"result":null,"error":[21,"Job not found",null]}"#,
-        Fit::WrongSeal => FAILURE_SHAPES[0],
+        Fit::WrongSeal | Fit::TooEasy => FAILURE_SHAPES[0],
+        Fit::WrongVersion => r#"{"id":$id,"result":null,"error":[20,"Version bits outside the mask",null]}"#,
         Fit::UnknownName => r#"{"id":$id,"result":null,"error":[24,"Unauthorized worker",null]}"#,
         Fit::Malformed => r#"{"id":$id,"result":null,"error":[20,"Malformed share",null]}"#,
     }

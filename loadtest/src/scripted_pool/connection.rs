@@ -1,12 +1,10 @@
 //! One connection of a scripted pool: its socket, what it was told, and the answers kept back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 
-use parking_lot::Mutex;
-
 use super::answers::Account;
-use super::seen::{Fit, PoolLog};
+use super::seen::{Book, Fit, Seen};
 use crate::json_line::{JsonLine, Verdict};
 use crate::line_socket::{Filled, Flushed, LineSocket};
 use crate::shapes::fill;
@@ -52,8 +50,8 @@ pub(super) struct Connection {
     pub(super) counts: HashMap<String, u64>,
     /// Requests whose answers are kept back, oldest first.
     pub(super) held: Vec<Request>,
-    /// Verdicts that are queued: where their line ends, and where their submit stands in the log.
-    under_way: VecDeque<(u64, usize, Verdict)>,
+    /// Verdicts that are queued, and where their submit stands in the log.
+    under_way: Vec<(usize, Verdict)>,
     /// Nothing is read any more.
     pub(super) deaf: bool,
     /// The miner has closed its direction; what is still to be answered goes out before ours is closed.
@@ -71,7 +69,7 @@ impl Connection {
             account: Account { extranonce1, ..Account::default() },
             counts: HashMap::new(),
             held: Vec::new(),
-            under_way: VecDeque::new(),
+            under_way: Vec::new(),
             deaf: false,
             ended: false,
             waiting: 0,
@@ -93,7 +91,7 @@ impl Connection {
         if let (Some(place), Some(answer)) = (request.place, JsonLine::read(line.as_bytes()))
             && answer.is_response()
         {
-            self.under_way.push_back((self.socket.queued_mark(), place, answer.verdict()));
+            self.under_way.push((place, answer.verdict()));
         }
     }
 
@@ -102,19 +100,16 @@ impl Connection {
         self.ended && self.waiting == 0 && self.socket.queued_bytes() == 0
     }
 
-    /// Writes what is queued and does what was to follow. A verdict counts as given once its line is written.
-    pub(super) fn flush(&mut self, log: &Mutex<PoolLog>) -> Fate {
-        let flushed = self.socket.flush();
-        if self.under_way.front().is_some_and(|&(mark, ..)| self.socket.has_written(mark)) {
-            let mut log = log.lock();
-            while let Some(&(mark, place, verdict)) = self.under_way.front()
-                && self.socket.has_written(mark)
-            {
-                log.answered(place, verdict);
-                self.under_way.pop_front();
-            }
+    /// Writes what is queued and does what was to follow.
+    ///
+    /// A verdict counts as given before its line is written: a pool that is killed between the two has cut the connection,
+    /// and a verdict may be lost with that. The other way round, a miner could have one that nobody gave.
+    pub(super) fn flush(&mut self, book: &mut Book) -> Fate {
+        for (place, verdict) in self.under_way.drain(..) {
+            book.note(Seen::Verdict { place, verdict });
         }
-        match flushed {
+        book.hand_over();
+        match self.socket.flush() {
             Ok(Flushed::Whole) if self.ended && self.waiting == 0 => Fate::Closed,
             Ok(Flushed::Whole) => match std::mem::take(&mut self.once_written) {
                 OnceWritten::CloseSending if self.socket.close_sending().is_ok() => Fate::Open,

@@ -3,18 +3,29 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use crate::json_line::JsonLine;
+use crate::proof::Work;
 use crate::share::JobContent;
 
 /// Jobs a pool still knows; shares for older ones are unknown to it.
 const JOBS_KEPT_MAX: usize = 64;
 /// Jobs between two changes of the previous block, where clean is true.
 const JOBS_PER_BLOCK: u64 = 8;
+/// What stands in a coinbase before the pool's tag, and behind the job's number that follows it.
+const BEFORE_TAG: &str =
+    "02000000010000000000000000000000000000000000000000000000000000000000000000ffffffff23";
+const BEHIND_NUMBER: &str = "0340d10c0b2f6661637473686565742f0c";
+/// Digits of a job's number in its coinbase.
+const NUMBER_DIGITS: usize = 16;
 
 /// One job.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) number: u64,
     pub(super) content: JobContent,
+    pub(super) work: Work,
     /// The whole `mining.notify`, without its LF.
     pub(super) line: Arc<str>,
 }
@@ -63,8 +74,7 @@ impl Job {
         let block = number / JOBS_PER_BLOCK;
         let clean = number.is_multiple_of(JOBS_PER_BLOCK);
         let prevhash = format!("{block:056x}00000000");
-        let coinb1 =
-            format!("0200000001{:064x}ffffffff23{tag}{number:016x}0340d10c0b2f6661637473686565742f0c", 0);
+        let coinb1 = format!("{BEFORE_TAG}{tag}{number:0NUMBER_DIGITS$x}{BEHIND_NUMBER}");
         let coinb2 = "ffffffff02205fa0120000000016001411111111111111111111111111111111111111110000000000000000266a\
                       24aa21a9ed3cdc21321862fcd4d347a666f2a9508990d0efc5e4e7c717918baec523231aa400000000";
         let branches = format!("\"{:064x}\",\"{:064x}\",\"{:064x}\"", number + 1, number + 2, number + 3);
@@ -75,8 +85,16 @@ impl Job {
             job_id(number)
         );
         let content = JobContent { prevhash, coinb1, coinb2: coinb2.into() };
-        Self { number, content, line: line.into() }
+        let params = JsonLine::read(line.as_bytes()).map_or(Value::Null, |line| line.params());
+        let work = Work::of_notify(&params).expect("a tag of whole bytes makes a whole job");
+        Self { number, content, work, line: line.into() }
     }
+}
+
+/// The tag of the scripted pool that made a job, by the job's first half of the coinbase.
+pub(crate) fn tag_of(coinb1: &str) -> Option<&str> {
+    let rest = coinb1.strip_prefix(BEFORE_TAG)?.strip_suffix(BEHIND_NUMBER)?;
+    rest.get(..rest.len().checked_sub(NUMBER_DIGITS)?)
 }
 
 fn job_id(number: u64) -> String {
@@ -86,6 +104,14 @@ fn job_id(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_tells_whose_it_is() {
+        for tag in ["a0", "b001"] {
+            assert_eq!(tag_of(&Job::new(tag, 77).content.coinb1), Some(tag));
+        }
+        assert_eq!(tag_of("02000000"), None);
+    }
 
     #[test]
     fn jobs_are_found_by_their_exact_id_while_they_are_kept() {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener as MioListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::Order;
@@ -17,7 +16,7 @@ use super::answers::{self, Judge, Submit};
 use super::connection::{Connection, Fate, OnceWritten, Request};
 use super::jobs::Jobs;
 use super::script::{Act, FirstJob, Script};
-use super::seen::{Fit, PoolLog, SubmitSeen};
+use super::seen::{Book, Fit, Seen, SubmitSeen};
 use crate::json_line::JsonLine;
 use crate::line_socket::{Filled, LineSocket};
 use crate::share::ShareKey;
@@ -46,7 +45,7 @@ pub(super) struct Loop {
     listener: Option<MioListener>,
     script: Script,
     inbox: Receiver<Order>,
-    log: Arc<Mutex<PoolLog>>,
+    book: Book,
     connections: HashMap<Token, Connection>,
     accepted: usize,
     jobs: Jobs,
@@ -56,6 +55,8 @@ pub(super) struct Loop {
     busy: HashSet<Token>,
     frozen: bool,
     stopping: bool,
+    /// A timer for the next job is set.
+    job_planned: bool,
 }
 
 impl Loop {
@@ -63,7 +64,7 @@ impl Loop {
         listener: TcpListener,
         script: Script,
         inbox: Receiver<Order>,
-        log: Arc<Mutex<PoolLog>>,
+        book: Book,
     ) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -75,7 +76,7 @@ impl Loop {
             jobs: Jobs::new(&script.tag),
             script,
             inbox,
-            log,
+            book,
             connections: HashMap::new(),
             accepted: 0,
             judge: Judge::default(),
@@ -83,6 +84,7 @@ impl Loop {
             busy: HashSet::new(),
             frozen: false,
             stopping: false,
+            job_planned: false,
         };
         this.plan_job();
         Ok((this, waker))
@@ -129,14 +131,8 @@ impl Loop {
         loop {
             match self.inbox.try_recv() {
                 Ok(Order::Job) => self.job_for_all(),
-                Ok(Order::Line(line)) => self.on_all(&Arc::from([Act::Send(format!("{line}\n").into())])),
                 Ok(Order::Acts(acts)) => self.on_all(&Arc::from(acts)),
-                Ok(Order::Script(script)) => {
-                    self.script = *script;
-                    for connection in self.connections.values_mut() {
-                        connection.socket.set_chunk_bytes(self.script.chunk_bytes);
-                    }
-                }
+                Ok(Order::Script(script)) => self.follow(*script),
                 Ok(Order::Freeze(true)) => self.frozen = true,
                 Ok(Order::Freeze(false)) => self.thaw(),
                 Ok(Order::Stop { reset }) => {
@@ -149,6 +145,16 @@ impl Loop {
                     return;
                 }
             }
+        }
+    }
+
+    fn follow(&mut self, script: Script) {
+        self.script = script;
+        for connection in self.connections.values_mut() {
+            connection.socket.set_chunk_bytes(self.script.chunk_bytes);
+        }
+        if !self.job_planned {
+            self.plan_job();
         }
     }
 
@@ -188,11 +194,7 @@ impl Loop {
             socket.set_chunk_bytes(self.script.chunk_bytes);
             let extranonce1 = format!("{}{:06x}", self.script.tag, self.accepted);
             self.connections.insert(token, Connection::new(socket, self.accepted as u64, extranonce1));
-            {
-                let mut log = self.log.lock();
-                log.accepted += 1;
-                log.open += 1;
-            }
+            self.book.note(Seen::Opened(self.accepted as u64));
             let greeting: Arc<[Act]> = self.script.greeting.clone().into();
             self.act(token, None, &greeting, 0);
             self.flush(token);
@@ -227,16 +229,13 @@ impl Loop {
 
     fn take_line(&mut self, token: Token, line: &[u8]) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        let mut log = self.log.lock();
         let Some(message) = JsonLine::read(line) else {
-            log.unreadable(line);
-            return;
+            return self.book.note(Seen::Unreadable(line.into()));
         };
         let Some(method) = message.method() else {
-            log.request("(response)");
-            return;
+            return self.book.note(Seen::Request("(response)".into()));
         };
-        log.request(method);
+        self.book.note(Seen::Request(method.into()));
         let params = message.params();
         let mut request = Request {
             id: message.id().unwrap_or_default().into(),
@@ -247,7 +246,7 @@ impl Loop {
         };
         match method {
             "mining.submit" => {
-                note_submit(&mut request, &params, connection, &self.jobs, &mut self.judge, &mut log);
+                note_submit(&mut request, &params, connection, &self.jobs, &mut self.judge, &mut self.book);
             }
             _ => request.good_shape = answers::shape(&self.script, method, &params),
         }
@@ -255,9 +254,8 @@ impl Loop {
             && let Some(name) = params.get(0).and_then(Value::as_str)
         {
             connection.account.names.insert(name.into());
-            *log.names.entry(name.into()).or_default() += 1;
+            self.book.note(Seen::Name(name.into()));
         }
-        drop(log);
         let nth = connection.counts.entry(method.into()).and_modify(|count| *count += 1).or_insert(1);
         let acts = match self.script.rules.iter().find(|rule| rule.fits(method, *nth)) {
             Some(rule) => Arc::clone(&rule.acts),
@@ -319,6 +317,10 @@ impl Loop {
         if let Some(shape) = shape {
             connection.answer(request, shape, self.script.extranonce2_size);
         }
+        if request.method == "mining.configure" {
+            connection.account.version_mask =
+                u32::from_str_radix(&self.script.version_mask, 16).unwrap_or_default();
+        }
         let due = match self.script.first_job {
             FirstJob::AfterSubscribe => request.method == "mining.subscribe",
             FirstJob::AfterAuthorize => request.method == "mining.authorize",
@@ -327,6 +329,7 @@ impl Loop {
         if due && connection.account.first_job.is_none() {
             if !self.script.difficulty.is_empty() {
                 let difficulty = &self.script.difficulty;
+                connection.account.difficulty = difficulty.parse().unwrap_or_default();
                 connection.socket.queue_line(&format!(
                     r#"{{"id":null,"method":"mining.set_difficulty","params":[{difficulty}]}}"#
                 ));
@@ -367,7 +370,10 @@ impl Loop {
         while let Some(later) = self.timers.pop_due(now) {
             match later {
                 Later::Job => {
-                    self.job_for_all();
+                    self.job_planned = false;
+                    if self.script.job_every.is_some() {
+                        self.job_for_all();
+                    }
                     self.plan_job();
                 }
                 Later::Acts { token, request, acts, next } => {
@@ -383,11 +389,12 @@ impl Loop {
     fn plan_job(&mut self) {
         if let Some(time) = self.script.job_every {
             self.timers.push(Instant::now() + time, Later::Job);
+            self.job_planned = true;
         }
     }
 
     fn flush(&mut self, token: Token) {
-        match self.connections.get_mut(&token).map(|connection| connection.flush(&self.log)) {
+        match self.connections.get_mut(&token).map(|connection| connection.flush(&mut self.book)) {
             Some(Fate::Busy) => {
                 self.busy.insert(token);
             }
@@ -399,11 +406,8 @@ impl Loop {
     fn close(&mut self, token: Token) {
         if let Some(mut connection) = self.connections.remove(&token) {
             connection.socket.deregister(self.poll.registry());
-            let mut log = self.log.lock();
-            log.open -= 1;
-            if !connection.ended_in_order() {
-                log.cut.insert(connection.number);
-            }
+            let is_cut = !connection.ended_in_order();
+            self.book.note(Seen::Closed { connection: connection.number, is_cut });
         }
     }
 
@@ -419,7 +423,7 @@ fn note_submit(
     connection: &Connection,
     jobs: &Jobs,
     judge: &mut Judge,
-    log: &mut PoolLog,
+    book: &mut Book,
 ) {
     let Some(submit) = Submit::read(params) else {
         request.fit = Some(Fit::Malformed);
@@ -437,5 +441,5 @@ fn note_submit(
         fit,
         verdict: None,
     };
-    request.place = log.submit(entry);
+    request.place = book.submit(entry);
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 
 use super::miner::{Event, Miner, Phase, Waiting};
-use super::report::{Answer, FleetReport, Progress, SubmitMade, TEXTS_KEPT_MAX};
+use super::report::{ARRIVALS_KEPT_MAX, Answer, Arrival, FleetReport, Progress, SubmitMade, TEXTS_KEPT_MAX};
 use super::style::CLIENT_HELLO;
 use super::{FleetConfig, Order, Pace};
 use crate::json_line::Verdict;
@@ -38,7 +38,6 @@ enum Later {
 #[derive(Debug)]
 pub(super) struct Loop {
     config: FleetConfig,
-    pace: Pace,
     poll: Poll,
     inbox: Receiver<Order>,
     progress: Arc<Progress>,
@@ -73,7 +72,6 @@ impl Loop {
             miners.push(Miner::new(number as u32, name, style));
         }
         let crew = Self {
-            pace: config.pace,
             config: config.clone(),
             poll,
             inbox,
@@ -140,12 +138,6 @@ impl Loop {
     fn take_orders(&mut self) {
         loop {
             match self.inbox.try_recv() {
-                Ok(Order::Pace(pace)) => {
-                    self.pace = pace;
-                    for place in 0..self.miners.len() {
-                        self.pace_miner(place);
-                    }
-                }
                 Ok(Order::Finish { grace }) => self.finish_at = Some(Instant::now() + grace),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
@@ -290,13 +282,14 @@ impl Loop {
         if verdict == Verdict::Accepted {
             self.progress.accepted.fetch_add(1, Relaxed);
         }
-        if matches!(self.pace, Pace::InFlight(_)) {
+        if matches!(self.config.pace, Pace::InFlight(_)) {
             self.submit(place, now);
         }
     }
 
-    /// Notes a miner that has come to mine, or no longer does, and starts its pace.
+    /// Notes a miner that has come to mine, or to other work, and starts its pace.
     fn recount(&mut self, place: usize) {
+        self.note_arrival(place);
         let miner = &mut self.miners[place];
         let mining = miner.can_submit();
         if mining && !miner.counted {
@@ -307,12 +300,28 @@ impl Loop {
         }
     }
 
+    fn note_arrival(&mut self, place: usize) {
+        let miner = &mut self.miners[place];
+        let Some(to) = miner.new_source().map(String::from) else { return };
+        let before = miner.at_work.replace((to.clone(), miner.generation));
+        let is_live = before.as_ref().is_some_and(|(_, on)| *on == miner.generation);
+        if before.is_some() {
+            let count = if is_live { &self.progress.switches } else { &self.progress.returns };
+            count.fetch_add(1, Relaxed);
+        }
+        if self.report.arrivals.len() < ARRIVALS_KEPT_MAX {
+            let (from, to) = (before.map(|(from, _)| from.into()), to.into());
+            let arrival = Arrival { at: Instant::now(), miner: miner.number, from, to, is_live };
+            self.report.arrivals.push(arrival);
+        }
+    }
+
     /// Starts a miner that can submit at the current pace.
     fn pace_miner(&mut self, place: usize) {
         if !self.miners[place].can_submit() {
             return;
         }
-        match self.pace {
+        match self.config.pace {
             Pace::Idle => {}
             Pace::PerSecond(_) if self.miners[place].paced => {}
             Pace::PerSecond(_) => {
@@ -334,14 +343,14 @@ impl Loop {
 
     /// Time between two submits of one miner.
     fn interval(&self) -> Duration {
-        match self.pace {
+        match self.config.pace {
             Pace::PerSecond(rate) => Duration::from_secs_f64(self.config.miners as f64 / rate.max(0.001)),
             Pace::Idle | Pace::InFlight(_) => IDLE_WAIT,
         }
     }
 
     fn paced_submit(&mut self, place: usize, due: Instant) {
-        if !matches!(self.pace, Pace::PerSecond(_)) || !self.miners[place].counted {
+        if !matches!(self.config.pace, Pace::PerSecond(_)) || !self.miners[place].counted {
             self.miners[place].paced = false; // it is started anew when it mines again
             return;
         }
@@ -396,7 +405,8 @@ impl Loop {
         match self.config.reconnect_after {
             Some(time) => {
                 miner.phase = Phase::Offline;
-                let at = Instant::now() + time;
+                let jitter = self.config.reconnect_jitter.mul_f64(miner.chance());
+                let at = Instant::now() + time + jitter;
                 self.timers.push(at, (at, Later::Connect(place)));
             }
             None => miner.phase = Phase::Over,

@@ -85,7 +85,12 @@ pub(super) struct Miner {
     waiting_for: Option<usize>,
     session: Session,
     pending: VecDeque<Pending>,
+    /// Submits so far.
+    submits: u64,
+    /// Numbers of shares that are used up.
     shares: u64,
+    /// Whose work it had when it was last able to submit, and on which of its connections.
+    pub(super) at_work: Option<(String, u32)>,
     /// Counted in the fleet's progress as mining.
     pub(super) counted: bool,
     /// A timer for its next submit is set.
@@ -108,7 +113,9 @@ impl Miner {
             waiting_for: None,
             session: Session::default(),
             pending: VecDeque::new(),
+            submits: 0,
             shares: 0,
+            at_work: None,
             counted: false,
             paced: false,
         }
@@ -128,6 +135,21 @@ impl Miner {
             && self.session.authorised
             && self.session.has_job()
             && self.pending.len() < PENDING_MAX
+    }
+
+    /// A number from 0 to 1 that differs from miner to miner and from connection to connection, the same in every run.
+    pub(super) fn chance(&self) -> f64 {
+        let mixed =
+            (u64::from(self.number) << 32 | u64::from(self.generation)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The scripted pool whose work it can submit for, if that or its connection is another than the last time.
+    pub(super) fn new_source(&self) -> Option<&str> {
+        let source = self.can_submit().then(|| self.session.source())??;
+        let is_known =
+            self.at_work.as_ref().is_some_and(|(known, on)| known == source && *on == self.generation);
+        (!is_known).then_some(source)
     }
 
     /// Submits that wait for an answer.
@@ -176,8 +198,9 @@ impl Miner {
     /// Queues a submit; its key, or `None` without a job.
     pub(super) fn submit(&mut self, due: Instant, place: usize) -> Option<ShareKey> {
         let share = self.session.share(&self.name, self.shares, self.style.rolls_version())?;
-        let id = self.style.submit_id(self.shares);
-        self.shares += 1;
+        let id = self.style.submit_id(self.submits);
+        self.submits += 1;
+        self.shares = share.next_number;
         self.socket.as_mut()?.queue_line(&request_line(&id, "mining.submit", &share.params));
         let waiting = Waiting { place, due, sent: Instant::now() };
         self.pending.push_back(Pending { id, what: What::Submit(waiting) });
@@ -188,7 +211,7 @@ impl Miner {
     pub(super) fn take_line(&mut self, line: &[u8]) -> Option<Event> {
         let message = JsonLine::read(line)?;
         if let Some(method) = message.method() {
-            self.session.notified(method, &message.params());
+            self.session.notified(method, &message.params(), self.style.takes_extranonce());
             self.reply(method, message.id());
             return Some(Event::Called(method.into()));
         }

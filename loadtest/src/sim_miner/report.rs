@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
@@ -12,6 +13,8 @@ use crate::share::ShareKey;
 pub const SUBMITS_KEPT_MAX: usize = 2_000_000;
 /// Stray answers and failures kept as text.
 pub(super) const TEXTS_KEPT_MAX: usize = 100;
+/// Arrivals kept: far more than miners can be moved in the longest run.
+pub(super) const ARRIVALS_KEPT_MAX: usize = 1_000_000;
 /// Highest latency told apart: a minute.
 const LATENCY_MAX_US: u64 = 60_000_000;
 
@@ -24,6 +27,21 @@ pub struct SubmitMade {
     pub miner: u32,
     /// What came back.
     pub answer: Answer,
+}
+
+/// A miner could submit again: for other work than before, or on a new connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When the job was there.
+    pub at: Instant,
+    /// Number of the miner in its fleet.
+    pub miner: u32,
+    /// The tag of the scripted pool it worked for before; `None` the first time.
+    pub from: Option<Box<str>>,
+    /// The tag of the one it works for now.
+    pub to: Box<str>,
+    /// On the connection that it had before: it was switched live.
+    pub is_live: bool,
 }
 
 /// What came back for a submit.
@@ -58,6 +76,8 @@ pub struct FleetReport {
     pub refused: BTreeMap<String, u64>,
     /// Notifications by method.
     pub notifications: BTreeMap<String, u64>,
+    /// When miners came to work, and for whom.
+    pub arrivals: Vec<Arrival>,
     /// Connections made.
     pub connects: u64,
     /// Connections that the other side closed, TLS probes left out.
@@ -76,6 +96,7 @@ impl Default for FleetReport {
             failures: Vec::new(),
             refused: BTreeMap::new(),
             notifications: BTreeMap::new(),
+            arrivals: Vec::new(),
             connects: 0,
             closes: 0,
         }
@@ -97,6 +118,10 @@ pub struct Progress {
     pub jobs_heard: AtomicU64,
     /// Connections that the other side closed.
     pub closes: AtomicU64,
+    /// Miners switched to other work on the connection they had.
+    pub switches: AtomicU64,
+    /// Miners that came back to work on a new connection.
+    pub returns: AtomicU64,
 }
 
 impl Progress {
@@ -128,6 +153,16 @@ impl Progress {
     /// Connections that the other side closed.
     pub fn closes(&self) -> u64 {
         self.closes.load(Ordering::Relaxed)
+    }
+
+    /// Miners switched to other work on the connection they had.
+    pub fn switches(&self) -> u64 {
+        self.switches.load(Ordering::Relaxed)
+    }
+
+    /// Miners that came back to work on a new connection.
+    pub fn returns(&self) -> u64 {
+        self.returns.load(Ordering::Relaxed)
     }
 }
 
@@ -174,6 +209,7 @@ impl FleetReport {
         self.strays += other.strays;
         self.stray_lines.extend(other.stray_lines);
         self.failures.extend(other.failures);
+        self.arrivals.extend(other.arrivals);
         self.connects += other.connects;
         self.closes += other.closes;
         for (to, from) in [(&mut self.refused, other.refused), (&mut self.notifications, other.notifications)]

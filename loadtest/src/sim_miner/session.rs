@@ -2,7 +2,14 @@
 
 use serde_json::Value;
 
+use crate::proof::{Work, is_work};
+use crate::scripted_pool::jobs::tag_of;
 use crate::share::{JobContent, ShareFields, ShareKey, seal};
+
+/// The version bits of a miner that rolls them, where the pool allows all of them.
+const ROLLED_BITS: u32 = 0x00c0_e000;
+/// Shares tried for one that does the difficulty. Pools of simulated miners ask for far less.
+const TRIES_MAX: u64 = 100_000;
 
 /// The job a miner works on.
 #[derive(Clone, Debug)]
@@ -10,6 +17,8 @@ struct Job {
     id: String,
     content: JobContent,
     ntime: String,
+    /// What its shares must reach, and the work that shows whether they do; nothing where every hash does.
+    asked: Option<(f64, Work)>,
 }
 
 /// The miner's half of a session.
@@ -20,7 +29,8 @@ pub(super) struct Session {
     /// Counts from the next job on.
     next_extranonce: Option<(String, usize)>,
     job: Option<Job>,
-    rolls_version: bool,
+    version_mask: u32,
+    difficulty: f64,
     /// The worker name was accepted.
     pub(super) authorised: bool,
 }
@@ -31,6 +41,8 @@ pub(super) struct Share {
     pub(super) key: ShareKey,
     /// The params of its submit, as written.
     pub(super) params: String,
+    /// Shares with lower numbers are used up.
+    pub(super) next_number: u64,
 }
 
 impl Session {
@@ -51,16 +63,26 @@ impl Session {
         true
     }
 
+    /// The scripted pool whose work it has, by that pool's tag.
+    pub(super) fn source(&self) -> Option<&str> {
+        tag_of(&self.job.as_ref()?.content.coinb1)
+    }
+
     /// Reads the result of configure.
     pub(super) fn configured(&mut self, result: &Value) {
-        self.rolls_version = result.get("version-rolling") == Some(&Value::Bool(true));
+        let is_granted = result.get("version-rolling") == Some(&Value::Bool(true));
+        self.version_mask = if is_granted { mask_of(result.get("version-rolling.mask")) } else { 0 };
     }
 
     /// Takes a notification that changes the session; others are ignored.
-    pub(super) fn notified(&mut self, method: &str, params: &Value) {
+    pub(super) fn notified(&mut self, method: &str, params: &Value, takes_extranonce: bool) {
         match method {
             "mining.notify" => self.take_job(params),
-            "mining.set_extranonce" => {
+            "mining.set_difficulty" => {
+                self.difficulty = params.get(0).and_then(Value::as_f64).unwrap_or_default();
+            }
+            "mining.set_version_mask" => self.version_mask = mask_of(params.get(0)),
+            "mining.set_extranonce" if takes_extranonce => {
                 if let (Some(extranonce1), Some(size)) =
                     (params.get(0).and_then(Value::as_str), params.get(1).and_then(Value::as_u64))
                 {
@@ -83,18 +105,31 @@ impl Session {
             self.extranonce1 = extranonce1;
             self.extranonce2_size = size;
         }
-        self.job = Some(Job { id, content: JobContent { prevhash, coinb1, coinb2 }, ntime });
+        let work = is_work(self.difficulty).then(|| Work::of_notify(params)).flatten();
+        let asked = work.map(|work| (self.difficulty, work));
+        self.job = Some(Job { id, content: JobContent { prevhash, coinb1, coinb2 }, ntime, asked });
     }
 
-    /// The share with this number, sealed; `None` without a job.
+    /// The first share from this number on that does the difficulty, sealed; `None` without a job.
     pub(super) fn share(&self, name: &str, number: u64, rolling_style: bool) -> Option<Share> {
         let job = self.job.as_ref()?;
+        (number..number + TRIES_MAX).find_map(|number| self.try_share(job, name, number, rolling_style))
+    }
+
+    fn try_share(&self, job: &Job, name: &str, number: u64, rolling_style: bool) -> Option<Share> {
         let digits = self.extranonce2_size * 2;
         let wide = format!("{number:0digits$x}");
         let extranonce2 = wide.get(wide.len() - digits..)?;
         let nonce = format!("{:08x}", seal(&self.extranonce1, &job.content, extranonce2, &job.ntime));
-        let version_bits = if rolling_style && self.rolls_version { "00c0e000" } else { "" };
+        let rolls = rolling_style && self.version_mask != 0;
+        let bits = if rolls { format!("{:08x}", ROLLED_BITS & self.version_mask) } else { String::new() };
+        let version_bits = bits.as_str();
         let fields = ShareFields { extranonce2, ntime: &job.ntime, nonce: &nonce, version_bits };
+        if let Some((difficulty, work)) = &job.asked
+            && work.difficulty_of(&self.extranonce1, &fields).is_some_and(|reached| reached < *difficulty)
+        {
+            return None;
+        }
         let tail = if version_bits.is_empty() { String::new() } else { format!(",\"{version_bits}\"") };
         Some(Share {
             key: ShareKey::new(&self.extranonce1, &fields),
@@ -104,6 +139,11 @@ impl Session {
                 Value::from(job.id.as_str()),
                 job.ntime
             ),
+            next_number: number + 1,
         })
     }
+}
+
+fn mask_of(value: Option<&Value>) -> u32 {
+    value.and_then(Value::as_str).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or_default()
 }

@@ -85,6 +85,11 @@ impl Style {
         self == Self::Bfgminer
     }
 
+    /// Whether it asks for `mining.set_extranonce`, and does what it says.
+    pub fn takes_extranonce(self) -> bool {
+        matches!(self, Self::EspMiner | Self::Bmminer | Self::Bfgminer)
+    }
+
     /// Whether submits carry version bits.
     pub(super) fn rolls_version(self) -> bool {
         matches!(self, Self::CgminerRolling | Self::EspMiner)
