@@ -8,6 +8,7 @@
 //! All of it pure: no sockets, no clock, no randomness, no locks. Whoever owns those tells these modules what happened, and
 //! when, and asks them what follows. Not here: how a live miner is moved to the pool that was chosen.
 
+pub mod breaker;
 pub mod network;
 pub mod pattern;
 pub mod settings;

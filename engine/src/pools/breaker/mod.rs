@@ -1,0 +1,274 @@
+//! The circuit breaker of one pool: from what sessions and probes report to a state, with its reason and time.
+//!
+//! ```text
+//!             failure                      failure, the last one allowed
+//!      up ───────────────▶ degraded ─────────────────────────────▶ down ◀──────────┐
+//!      ▲ ◀─────────────────┘                                        │ time is over │ probe failed, or told nothing
+//!      │   window passed, or logins worked again                    ▼              │
+//!      └───────────────────────────────────────────────────────── half-open ───────┘
+//!            probe: full login and a first job                      ▲
+//!                                                                   │ enable
+//!   (any state) ── disable, drain ──▶ disabled, draining ───────────┘
+//! ```
+//!
+//! | from | on | to |
+//! |---|---|---|
+//! | up | a failure | degraded; down at once where [`BreakerSettings::failures_count`] is 1 |
+//! | degraded | as many failures within the window as [`Breaker::limit`] says | down |
+//! | degraded | no failure within the window any more, or a login after failures that a login disproves | up |
+//! | down | its time is over | half-open: whoever owns the breaker starts a probe |
+//! | half-open | the probe logged in fully and got a job | up |
+//! | half-open | the probe failed, or told nothing within [`BreakerSettings::probe_ms`] | down, for longer |
+//! | any but disabled | an operator disables it | disabled |
+//! | any but draining | an operator drains it | draining |
+//! | disabled, draining | an operator enables it | half-open |
+//!
+//! Invariants: `up` and `degraded` are the usable states; out of `down` the only way to them is a probe that got a job; no
+//! state but `up` and those an operator chose is for ever, since every other one has a [`Breaker::deadline`]. The time down doubles
+//! with each return that lasted less than [`BreakerSettings::good_ms`], up to a bound.
+//!
+//! Not here: probing itself, moving miners, and telling anybody. Time and randomness are arguments.
+
+mod backoff;
+mod words;
+
+use std::collections::VecDeque;
+
+use adit_protocol::moment::Moment;
+
+pub use backoff::Backoff;
+pub use words::{Command, Failure, Reason, Report, State};
+
+use super::settings::{FailoverSettings, PoolTimeouts};
+
+/// One failure in so many sessions within the window is no sign that the pool is dead, however many sessions there are.
+const SESSIONS_PER_FAILURE: u32 = 100;
+
+/// What a breaker goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// So many failures ...
+    pub failures_count: u32,
+    /// ... within this time take the pool down.
+    pub window_ms: u64,
+    /// How long it is down.
+    pub backoff: Backoff,
+    /// A pool that was up for so long starts again from the shortest time down.
+    pub good_ms: u64,
+    /// How long a probe may take in all.
+    pub probe_ms: u64,
+}
+
+impl BreakerSettings {
+    /// As configured for all pools and this one.
+    pub fn new(failover: &FailoverSettings, timeouts: &PoolTimeouts) -> Self {
+        // Configure, subscribe and authorize each have their time.
+        let handshake_ms = timeouts.handshake_reply_ms.saturating_mul(3);
+        Self {
+            failures_count: failover.failures_count,
+            window_ms: failover.window_ms,
+            backoff: Backoff { min_ms: failover.backoff_min_ms, max_ms: failover.backoff_max_ms },
+            good_ms: failover.good_ms,
+            probe_ms: timeouts.connect_ms.saturating_add(handshake_ms).saturating_add(timeouts.first_job_ms),
+        }
+    }
+}
+
+/// A change of state, for the log and for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// When.
+    pub at: Moment,
+    /// The state left.
+    pub from: State,
+    /// The state entered.
+    pub to: State,
+    /// What made it so.
+    pub reason: Reason,
+}
+
+/// The breaker of one pool.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    settings: BreakerSettings,
+    state: State,
+    since: Moment,
+    reason: Reason,
+    /// When it came into use: made, or back by a probe.
+    usable_since: Moment,
+    /// Failures within the window, oldest first; fewer than the limit was when they came. Empty but in `degraded`.
+    failures: VecDeque<(Moment, Failure)>,
+    /// Times it went down since it was last good; doubles the time down.
+    downs_count: u32,
+    sessions_count: u32,
+}
+
+impl Breaker {
+    /// A pool that nobody has tried yet: usable, if the operator enabled it.
+    pub fn new(now: Moment, settings: BreakerSettings, enabled: bool) -> Self {
+        Self {
+            settings,
+            state: if enabled { State::Up } else { State::Disabled },
+            since: now,
+            usable_since: now,
+            reason: if enabled { Reason::Untried } else { Reason::Operator },
+            failures: VecDeque::new(),
+            downs_count: 0,
+            sessions_count: 0,
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// When the state was entered.
+    pub fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// What led to the state.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Since when there has been no failure, if the pool is up. Miners may go back to a better pool some time after.
+    pub fn good_since(&self) -> Option<Moment> {
+        (self.state == State::Up).then_some(self.since)
+    }
+
+    /// How many failures within the window take the pool down, with as many sessions as there are.
+    pub fn limit(&self) -> u32 {
+        self.settings.failures_count.max(self.sessions_count / SESSIONS_PER_FAILURE)
+    }
+
+    /// When [`Breaker::tick`] has something to do; [`Moment::NEVER`] if something else must happen first.
+    pub fn deadline(&self) -> Moment {
+        match self.state {
+            State::Down { until } | State::HalfOpen { until } => until,
+            State::Degraded => {
+                self.failures.back().map_or(self.since, |&(at, _)| at.plus_ms(self.settings.window_ms))
+            }
+            State::Up | State::Disabled | State::Draining => Moment::NEVER,
+        }
+    }
+
+    /// Goes by other settings from now on. A time down that has begun stays as it is.
+    pub fn set_settings(&mut self, settings: BreakerSettings) {
+        self.settings = settings;
+    }
+
+    /// Sessions that have the pool now: with many, single failures count less.
+    pub fn set_sessions(&mut self, count: u32) {
+        self.sessions_count = count;
+    }
+
+    /// Takes what a session saw. `began` is when the wait began that failed, or the login that worked: what began before the
+    /// pool came back tells nothing of the pool as it is now. `random` is any number.
+    pub fn report(&mut self, now: Moment, report: Report, began: Moment, random: u64) -> Option<Transition> {
+        if !self.state.is_usable() || began < self.usable_since {
+            return None;
+        }
+        self.drop_old(now);
+        match report {
+            Report::LoggedIn => {
+                self.failures.retain(|(_, failure)| !failure.is_disproved_by_login());
+                self.up_if_clean(now, Reason::LoggedIn)
+            }
+            Report::Failed(failure) if self.failures.len() + 1 >= self.limit() as usize => {
+                Some(self.down(now, Reason::Failure(failure), random))
+            }
+            Report::Failed(failure) => {
+                self.failures.push_back((now, failure));
+                let is_first = self.state == State::Up;
+                is_first.then(|| self.enter(now, State::Degraded, Reason::Failure(failure)))
+            }
+        }
+    }
+
+    /// Takes the end of a probe that began at `began`: `Ok` is a full login and a first job. One that half-open did not ask
+    /// for counts as a session's report.
+    pub fn probed(
+        &mut self,
+        now: Moment,
+        result: Result<(), Failure>,
+        began: Moment,
+        random: u64,
+    ) -> Option<Transition> {
+        match (self.state, result) {
+            (State::HalfOpen { .. }, _) if began < self.since => None,
+            (State::HalfOpen { .. }, Ok(())) => {
+                self.usable_since = now;
+                Some(self.enter(now, State::Up, Reason::Probed))
+            }
+            (State::HalfOpen { .. }, Err(failure)) => Some(self.down(now, Reason::Probe(failure), random)),
+            (_, Ok(())) => self.report(now, Report::LoggedIn, began, random),
+            (_, Err(failure)) => self.report(now, Report::Failed(failure), began, random),
+        }
+    }
+
+    /// Does what an operator asks for.
+    pub fn command(&mut self, now: Moment, command: Command) -> Option<Transition> {
+        let to = match command {
+            Command::Enable if !matches!(self.state, State::Disabled | State::Draining) => return None,
+            Command::Enable => State::HalfOpen { until: now.plus_ms(self.settings.probe_ms) },
+            Command::Disable => State::Disabled,
+            Command::Drain => State::Draining,
+        };
+        (to != self.state).then(|| self.enter(now, to, Reason::Operator))
+    }
+
+    /// Does what the time asks for. A transition to half-open asks for a probe.
+    pub fn tick(&mut self, now: Moment, random: u64) -> Option<Transition> {
+        if now < self.deadline() {
+            return None;
+        }
+        match self.state {
+            State::Down { .. } => {
+                let until = now.plus_ms(self.settings.probe_ms);
+                Some(self.enter(now, State::HalfOpen { until }, Reason::TimeOver))
+            }
+            State::HalfOpen { .. } => Some(self.down(now, Reason::ProbeOverdue, random)),
+            State::Degraded => {
+                self.drop_old(now);
+                self.up_if_clean(now, Reason::WindowPassed)
+            }
+            State::Up | State::Disabled | State::Draining => None,
+        }
+    }
+
+    /// Drops failures that are older than the window.
+    fn drop_old(&mut self, now: Moment) {
+        let window_ms = self.settings.window_ms;
+        while self.failures.front().is_some_and(|&(at, _)| at.plus_ms(window_ms) <= now) {
+            self.failures.pop_front();
+        }
+    }
+
+    fn up_if_clean(&mut self, now: Moment, reason: Reason) -> Option<Transition> {
+        let is_clean = self.state == State::Degraded && self.failures.is_empty();
+        is_clean.then(|| self.enter(now, State::Up, reason))
+    }
+
+    fn down(&mut self, now: Moment, reason: Reason, random: u64) -> Transition {
+        if self.state.is_usable() && self.usable_since.plus_ms(self.settings.good_ms) <= now {
+            self.downs_count = 0;
+        }
+        let until = now.plus_ms(self.settings.backoff.delay_ms(self.downs_count, random));
+        self.downs_count = self.downs_count.saturating_add(1);
+        self.enter(now, State::Down { until }, reason)
+    }
+
+    fn enter(&mut self, now: Moment, to: State, reason: Reason) -> Transition {
+        let transition = Transition { at: now, from: self.state, to, reason };
+        if to != State::Degraded {
+            self.failures.clear();
+        }
+        (self.state, self.since, self.reason) = (to, now, reason);
+        transition
+    }
+}
+
+#[cfg(test)]
+mod tests;
