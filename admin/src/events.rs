@@ -15,7 +15,6 @@ mod sampler;
 
 pub(crate) use filter::Filter;
 pub use kind::{Event, Kind, ShareOutcome};
-pub use publish::Events;
-pub(crate) use publish::Inbox;
+pub use publish::{Events, Inbox};
 pub(crate) use ring::{Entry, Ring};
 pub use sampler::ShareSampler;

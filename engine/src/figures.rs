@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use adit_admin::Events;
 use adit_admin::view::{Rates, Workers};
+use adit_protocol::moment::Moment;
 use adit_store::health::Health;
 use adit_store::record::WorkerKey;
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 
 use crate::admission::Admission;
 use crate::clock::Clock;
@@ -20,7 +22,9 @@ use crate::roster::Roster;
 use crate::settings::Settings;
 use crate::shard::Mail;
 use crate::shard::mailbox::Mailbox;
+use crate::shard::workers::FleetFigures;
 use crate::supervisor::POOL_NAME;
+use crate::vitals::Vitals;
 use crate::worker_views;
 use crate::workers::Registry;
 
@@ -33,6 +37,8 @@ pub struct ShardFigures {
     pub counters: Counters,
     /// Its latencies.
     pub latency: Latency,
+    /// Signs of life.
+    pub vitals: Vitals,
     pub(crate) mailbox: Weak<Mailbox<Mail>>,
 }
 
@@ -42,6 +48,9 @@ impl ShardFigures {
         self.mailbox.strong_count() > 1
     }
 }
+
+/// What a shard answered last about all its workers together, and when it was asked.
+pub(crate) type LastAnswer = Option<(FleetFigures, Moment)>;
 
 /// What all of them publish. Copies read the same.
 #[derive(Clone, Debug)]
@@ -63,10 +72,12 @@ pub struct Figures {
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
     pub(crate) memory: Memory,
+    /// By shard.
+    pub(crate) answers: Arc<Mutex<Vec<LastAnswer>>>,
 }
 
 /// What all workers make together.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FleetTotals {
     /// Their hashrates, those of before the start included.
     pub hashrate: Rates,
@@ -76,6 +87,8 @@ pub struct FleetTotals {
     pub online_count: usize,
     /// Workers that are known.
     pub known_count: usize,
+    /// How old each shard's last answer is: 0 for one that answered just now, `u64::MAX` for one that never did.
+    pub answer_ages_us: Vec<u64>,
 }
 
 impl Figures {
@@ -100,7 +113,7 @@ impl Figures {
 
     /// Every worker over all shards, and every one that the ledger remembers, after `within` at the latest.
     pub fn workers(&self, within: Duration) -> Workers {
-        let roster = Roster::ask(&self.shards, within, self.now_us());
+        let roster = Roster::ask(&self.shards, within, self.clock.now(), self.now_us());
         let (now_us, pool) = (self.now_us(), POOL_NAME.into());
         let past = self.memory.get().map(|history| &history.workers);
         let view = |key: u32, figures, past| {
@@ -118,17 +131,35 @@ impl Figures {
         Workers { all, shards_missing: roster.shards_missing as u32 }
     }
 
-    /// What all workers make together, after `within` at the latest. A shard that does not answer in time is not in it.
+    /// What all workers make together, after `within` at the latest. For a shard that does not answer in time, its last
+    /// answer counts: a sum that only grows must not shrink because one is late.
     pub fn fleet(&self, within: Duration) -> FleetTotals {
+        let asked_at = self.clock.now();
+        let fleets = Roster::ask_fleet(&self.shards, within, asked_at).fleets;
+        let mut answers = self.answers.lock();
+        answers.resize(fleets.len(), None);
+        for (last, new) in answers.iter_mut().zip(fleets) {
+            *last = new.map(|fleet| (fleet, asked_at)).or(*last);
+        }
         let now_us = self.now_us();
-        let fleet = Roster::ask_fleet(&self.shards, within, now_us).fleet;
+        let mut sum: Option<FleetFigures> = None;
+        for (fleet, _) in answers.iter().flatten() {
+            match &mut sum {
+                Some(sum) => sum.merge(fleet, now_us),
+                None => sum = Some(*fleet),
+            }
+        }
         let past = self.memory.get().and_then(|history| history.fleet.as_ref());
         let (online_count, known_count) = self.registry.online_and_known();
         FleetTotals {
-            hashrate: worker_views::rates(fleet.as_ref().map(|fleet| &fleet.hashrate), past, now_us),
-            difficulty_accepted: fleet.map_or(0.0, |fleet| fleet.difficulty_accepted),
+            hashrate: worker_views::rates(sum.as_ref().map(|sum| &sum.hashrate), past, now_us),
+            difficulty_accepted: sum.map_or(0.0, |sum| sum.difficulty_accepted),
             online_count,
             known_count,
+            answer_ages_us: answers
+                .iter()
+                .map(|last| last.map_or(u64::MAX, |(_, at)| asked_at.since_us(at)))
+                .collect(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod admission;
 mod affinity;
+pub mod buckets;
 pub mod cli;
 mod clock;
 pub mod config;
@@ -16,6 +17,7 @@ mod history;
 mod latency;
 mod listen;
 pub mod logging;
+mod news;
 pub mod pools;
 pub mod process;
 mod resolver;
@@ -26,5 +28,6 @@ mod shard;
 pub mod signals;
 pub mod startup;
 pub mod supervisor;
+pub mod vitals;
 mod worker_views;
 pub mod workers;

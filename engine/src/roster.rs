@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
+use adit_protocol::moment::Moment;
 use crossbeam::channel;
 
 use crate::figures::ShardFigures;
@@ -19,30 +20,33 @@ use crate::shard::workers::{FleetFigures, PIECE_COUNT_MAX, Question, WorkerFigur
 pub struct Roster {
     /// Workers by key.
     pub workers: HashMap<u32, WorkerFigures>,
-    /// All of them together; `None` if no shard answered.
-    pub fleet: Option<FleetFigures>,
+    /// What all workers of each shard make together; `None` for one that did not answer in time.
+    pub fleets: Vec<Option<FleetFigures>>,
     /// Shards that did not answer in time.
     pub shards_missing: usize,
 }
 
 impl Roster {
-    /// All workers, after `within` at the latest. `now_us` is the present on the shards' clock, µs since 1970.
-    pub fn ask(shards: &[ShardFigures], within: Duration, now_us: u64) -> Self {
-        Self::gather(shards, PIECE_COUNT_MAX, within, now_us)
+    /// All workers, after `within` at the latest. `now` and `now_us` are the present on the shards' clock, as a moment and
+    /// in µs since 1970.
+    pub fn ask(shards: &[ShardFigures], within: Duration, now: Moment, now_us: u64) -> Self {
+        Self::gather(shards, PIECE_COUNT_MAX, within, now, now_us)
     }
 
     /// What all workers make together, after `within` at the latest.
-    pub fn ask_fleet(shards: &[ShardFigures], within: Duration, now_us: u64) -> Self {
-        Self::gather(shards, 0, within, now_us)
+    pub fn ask_fleet(shards: &[ShardFigures], within: Duration, now: Moment) -> Self {
+        Self::gather(shards, 0, within, now, 0)
     }
 
-    fn gather(shards: &[ShardFigures], room: usize, within: Duration, now_us: u64) -> Self {
+    fn gather(shards: &[ShardFigures], room: usize, within: Duration, now: Moment, now_us: u64) -> Self {
         let deadline = Instant::now() + within;
-        let mut roster = Self { shards_missing: shards.len(), ..Self::default() };
+        let mut roster =
+            Self { shards_missing: shards.len(), fleets: vec![None; shards.len()], ..Self::default() };
         // One question per shard is under way at most, so no answer finds this full.
         let (reply, answers) = channel::bounded(shards.len());
         let ask = |index: usize, from: usize| {
-            let question = Question { index, from, room: Vec::with_capacity(room), reply: reply.clone() };
+            let room = Vec::with_capacity(room);
+            let question = Question { index, asked_at: now, from, room, reply: reply.clone() };
             shards.get(index).is_some_and(|shard| send(shard, question))
         };
         let mut under_way = (0..shards.len()).filter(|&index| ask(index, 0)).count();
@@ -57,7 +61,10 @@ impl Roster {
                 continue;
             }
             // Only now: half of a shard would look like one whose other workers left.
-            roster.add(answer.fleet, std::mem::take(workers), now_us);
+            roster.add(std::mem::take(workers), now_us);
+            if let Some(fleet) = roster.fleets.get_mut(answer.index) {
+                *fleet = Some(answer.fleet);
+            }
             roster.shards_missing -= 1;
             under_way -= 1;
         }
@@ -65,14 +72,7 @@ impl Roster {
     }
 
     /// Adds what a shard answered.
-    fn add(&mut self, fleet: FleetFigures, workers: Vec<WorkerFigures>, now_us: u64) {
-        match &mut self.fleet {
-            Some(sum) => {
-                sum.hashrate.merge(&fleet.hashrate, now_us);
-                sum.difficulty_accepted += fleet.difficulty_accepted;
-            }
-            None => self.fleet = Some(fleet),
-        }
+    fn add(&mut self, workers: Vec<WorkerFigures>, now_us: u64) {
         for figures in workers {
             match self.workers.entry(figures.worker) {
                 Entry::Occupied(known) => merge(known.into_mut(), figures, now_us),
@@ -115,7 +115,6 @@ mod tests {
     use std::thread;
 
     use adit_protocol::event::Outcome;
-    use adit_protocol::moment::Moment;
     use adit_protocol::names::NameRule;
 
     use super::*;
@@ -126,6 +125,7 @@ mod tests {
     use crate::shard::mailbox::Mailbox;
     use crate::shard::workers::tests::share;
     use crate::shard::workers::{WORKERS_COUNT_MAX, Workers};
+    use crate::vitals;
     use crate::workers::Registry;
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -139,6 +139,7 @@ mod tests {
             core: None,
             counters: counters::counters().1,
             latency: Recorder::new().1,
+            vitals: vitals::vitals().1,
             mailbox: Arc::downgrade(&mailbox),
         };
         (mailbox, figures)
@@ -173,16 +174,18 @@ mod tests {
         let (shards, figures): (Vec<_>, Vec<_>) = [shard(), shard()].into_iter().unzip();
         let threads = [serve(&shards[0], one), serve(&shards[1], other)];
         let now_us = clock.wall_us(Moment(600 * SECOND + 1));
-        let roster = Roster::ask(&figures, PATIENCE, now_us);
+        let roster = Roster::ask(&figures, PATIENCE, Moment(0), now_us);
         assert_eq!((roster.workers.len(), roster.shards_missing), (600, 0));
         let rig = &roster.workers[&1];
         assert_eq!((rig.connections, rig.shares.accepted), (2, 1_200));
         assert_eq!((rig.address, &*rig.user_agent), (Some(here(2)), "new/2"), "the newer ones");
         assert_eq!((rig.first_seen_us, rig.last_share_us), (clock.wall_us(Moment(0)), now_us));
         let expected = 2.0 * 1_000.0 * adit_store::hashrate::HASHES_PER_DIFFICULTY;
-        let fleet = Roster::ask_fleet(&figures, PATIENCE, now_us);
+        let fleet = Roster::ask_fleet(&figures, PATIENCE, Moment(0));
         assert!(fleet.workers.is_empty(), "nobody asked for them");
-        for rates in [rig.hashrate, fleet.fleet.unwrap().hashrate] {
+        let mut sum = fleet.fleets[0].unwrap().hashrate;
+        sum.merge(&fleet.fleets[1].unwrap().hashrate, now_us);
+        for rates in [rig.hashrate, sum] {
             let rate = rates.hashes_per_second(now_us)[0];
             assert!((rate / expected - 1.0).abs() < 0.05, "{rate} for {expected}");
         }
@@ -203,7 +206,7 @@ mod tests {
         let asleep = mailboxes[0].clone();
         let asked = Instant::now();
         let within = Duration::from_secs(1);
-        let roster = Roster::ask(&figures, within, 0);
+        let roster = Roster::ask(&figures, within, Moment(0), 0);
         assert!(asked.elapsed() >= within && asked.elapsed() < PATIENCE, "{:?}", asked.elapsed());
         assert_eq!((roster.shards_missing, roster.workers.len()), (2, 1_000), "the one behind it is not");
         drop((asleep, mailboxes));

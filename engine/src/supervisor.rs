@@ -22,12 +22,16 @@ use crate::figures::{Figures, ShardFigures};
 use crate::history::Memory;
 use crate::latency::Recorder;
 use crate::listen::{self, ListenError};
+use crate::news::desk::Desk;
+use crate::news::herald::Herald;
+use crate::news::{Bell, Line};
 use crate::resolver::{PoolAddresses, Resolver};
 use crate::ring::eventfd::EventFd;
 use crate::settings::{PoolSettings, Settings};
 use crate::shard::books::Books;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{self, Mail, Seed};
+use crate::vitals;
 use crate::workers::Registry;
 
 /// Memory that a glommio executor sets aside for file I/O, which it does not do here.
@@ -82,6 +86,8 @@ pub struct Running {
     figures: Figures,
     ledger: Option<Ledger>,
     _resolver: Resolver,
+    /// Tells operators what shards have to tell.
+    herald: Option<Herald>,
     /// Its end stops the thread that logs the spread.
     _watch: Sender<()>,
 }
@@ -90,6 +96,7 @@ pub struct Running {
 struct Shard {
     mailbox: Arc<Mailbox<Mail>>,
     thread: Option<ExecutorJoinHandle<io::Result<()>>>,
+    line: Arc<Line>,
 }
 
 impl Supervisor {
@@ -117,6 +124,8 @@ impl Supervisor {
             admission: Admission::new(&settings.limits),
             addresses: resolver.addresses().clone(),
             settings: Arc::new(settings),
+            events: Events::default(),
+            bell: Arc::default(),
         };
         let (watch, stopped) = channel::bounded(0);
         let mut running = Running {
@@ -130,13 +139,15 @@ impl Supervisor {
                 addresses: common.addresses.clone(),
                 ledger: ledger.as_ref().map(|ledger| ledger.health().clone()),
                 stopping: Arc::default(),
-                events: Events::default(),
+                events: common.events.clone(),
                 clock,
                 registry: common.workers.clone(),
                 memory,
+                answers: Arc::default(),
             },
             ledger,
             _resolver: resolver,
+            herald: None,
             _watch: watch,
         };
         for (number, (listeners, books)) in listeners.into_iter().zip(books).enumerate() {
@@ -146,6 +157,9 @@ impl Supervisor {
             running.shards.push(shard);
             running.figures.shards.push(figures);
         }
+        let lines = running.shards.iter().map(|shard| shard.line.clone()).collect();
+        let names = common.workers.keys().clone();
+        running.herald = Some(Herald::start(lines, common.bell.clone(), names, common.events.clone())?);
         watch_spread(running.figures.clone(), stopped)?;
         log::info!("{shards_count} shards listen on {:?}", running.listen_addresses);
         Ok(running)
@@ -159,6 +173,8 @@ struct Common {
     clock: Clock,
     admission: Admission,
     addresses: PoolAddresses,
+    events: Events,
+    bell: Arc<Bell>,
 }
 
 impl Shard {
@@ -174,6 +190,9 @@ impl Shard {
         let mailbox = Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone()));
         let (writer, counters) = counters::counters();
         let (recorder, latency) = Recorder::new();
+        let (vitals_writer, vitals) = vitals::vitals();
+        let line = Line::new(number as u32, common.bell.clone());
+        let news = Desk::new(line.clone(), common.events.clone(), common.clock);
         let seed = Seed {
             settings: common.settings.clone(),
             workers: common.workers.clone(),
@@ -187,10 +206,12 @@ impl Shard {
             admission: common.admission.clone(),
             addresses: common.addresses.clone(),
             books,
+            vitals: vitals_writer,
+            news,
         };
         let thread = Some(spawn(number, core, seed)?);
-        let figures = ShardFigures { core, counters, latency, mailbox: Arc::downgrade(&mailbox) };
-        Ok((Self { mailbox, thread }, figures))
+        let figures = ShardFigures { core, counters, latency, vitals, mailbox: Arc::downgrade(&mailbox) };
+        Ok((Self { mailbox, thread, line }, figures))
     }
 }
 

@@ -49,8 +49,6 @@ pub enum Event {
     WorkerAuthorized {
         /// The name that the miner gives.
         worker: Arc<str>,
-        /// The name that the pool is told.
-        upstream_name: Arc<str>,
         /// The pool.
         pool: Arc<str>,
         /// The miner's address and port.
@@ -80,7 +78,8 @@ pub enum Event {
         /// Shares of the same shard that were left out since the one before.
         skipped: u64,
     },
-    /// A worker or a pool has far more rejects than usual.
+    /// Many shares of a worker or of a whole pool are rejected: at least 10 within a minute, and at least half of all. Told
+    /// once a minute.
     RejectBurst {
         /// The pool.
         pool: Arc<str>,
@@ -121,7 +120,7 @@ pub enum Event {
         /// From the decision to the first job.
         took_ms: u64,
     },
-    /// A pool sent a job. Once per pool and job, not once per miner.
+    /// A pool sent a job. Once per pool and second at most, not once per miner.
     Job {
         /// The pool.
         pool: Arc<str>,

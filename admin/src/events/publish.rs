@@ -46,11 +46,16 @@ impl Events {
 
     /// Tells of an event, stamped with the present time. Never blocks; when the queue is full the event is lost and counted.
     pub fn publish(&self, event: Event) {
+        self.publish_at(unix_ms(), event);
+    }
+
+    /// The same for one that happened at `at_ms`, Unix time in milliseconds.
+    pub fn publish_at(&self, at_ms: u64, event: Event) {
         if !self.are_taken() {
             return;
         }
-        if self.0.queue.push((unix_ms(), event)).is_err() {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
+        if self.0.queue.push((at_ms, event)).is_err() {
+            self.count_lost(1);
         }
         if self.0.asleep.swap(false, Ordering::SeqCst)
             && let Some(Err(error)) = self.0.waker.lock().as_deref().map(Waker::wake)
@@ -59,28 +64,38 @@ impl Events {
         }
     }
 
-    /// Takes the other end. Only one can: `None` if somebody has it already.
-    pub(crate) fn attach(&self, waker: Arc<Waker>) -> Option<Inbox> {
-        if self.0.attached.swap(true, Ordering::AcqRel) {
-            return None;
+    /// Counts events that were lost on their way here.
+    pub fn count_lost(&self, count: u64) {
+        if count > 0 {
+            self.0.lost.fetch_add(count, Ordering::Relaxed);
         }
+    }
+
+    /// Takes the other end, to be looked into now and then where no server runs. `None` if somebody has it already.
+    pub fn take_all(&self) -> Option<Inbox> {
+        if self.0.attached.swap(true, Ordering::AcqRel) { None } else { Some(Inbox(self.clone())) }
+    }
+
+    /// The same with something to be woken by.
+    pub(crate) fn attach(&self, waker: Arc<Waker>) -> Option<Inbox> {
+        let inbox = self.take_all()?;
         *self.0.waker.lock() = Some(waker);
-        Some(Inbox(self.clone()))
+        Some(inbox)
     }
 }
 
-/// The other end.
+/// The other end of [`Events`]. Dropping it lets them pass unheard again.
 #[derive(Debug)]
-pub(crate) struct Inbox(Events);
+pub struct Inbox(Events);
 
 impl Inbox {
-    /// The next event and when it happened.
+    /// The next event and when it happened, Unix time in milliseconds.
     pub fn take(&self) -> Option<(u64, Event)> {
         self.0.0.queue.pop()
     }
 
     /// Says that whoever publishes next must wake the taker. False if there is something to take already.
-    pub fn fall_asleep(&self) -> bool {
+    pub(crate) fn fall_asleep(&self) -> bool {
         self.0.0.asleep.store(true, Ordering::SeqCst);
         let is_empty = self.0.0.queue.is_empty();
         if !is_empty {

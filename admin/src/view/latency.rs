@@ -61,6 +61,11 @@ impl Latency {
         latency
     }
 
+    /// Makes it from counts per bucket, all values, their sum and the largest; the quantiles are upper bounds.
+    pub fn from_buckets(buckets: [u64; BOUNDS_US.len()], count: u64, sum_us: u64, max_us: u64) -> Self {
+        Self { buckets, count, sum_us, max_us, ..Self::default() }.with_quantiles_of_buckets()
+    }
+
     /// Adds the buckets of `other`; the quantiles become those of the buckets, upper bounds of the true ones.
     pub fn merge(&mut self, other: &Self) {
         for (bucket, &count) in self.buckets.iter_mut().zip(&other.buckets) {
@@ -69,8 +74,13 @@ impl Latency {
         self.count = self.count.saturating_add(other.count);
         self.sum_us = self.sum_us.saturating_add(other.sum_us);
         self.max_us = self.max_us.max(other.max_us);
+        *self = std::mem::take(self).with_quantiles_of_buckets();
+    }
+
+    fn with_quantiles_of_buckets(mut self) -> Self {
         [self.p50_us, self.p90_us, self.p99_us, self.p999_us] =
             [50.0, 90.0, 99.0, 99.9].map(|percentile| self.quantile_of_buckets(percentile));
+        self
     }
 
     /// Each bound with the count of values at or below it.

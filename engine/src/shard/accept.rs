@@ -13,6 +13,7 @@ use super::pair::Pair;
 use super::plane::Plane;
 use crate::admission::Refused;
 use crate::counters::Counter;
+use crate::news::desk::Limit;
 use crate::ring::completion::{Errno, Token};
 
 /// Until the next accept after a failed one: descriptors do not come back sooner.
@@ -118,15 +119,19 @@ impl Plane {
             Ok(place) => place,
             Err(refused) => {
                 log::debug!("{peer}: refused ({refused:?})");
-                return self.counters.count(match refused {
-                    Refused::Total => Counter::RefusedTotal,
-                    Refused::Address => Counter::RefusedAddress,
-                });
+                let (counter, limit) = match refused {
+                    Refused::Total => (Counter::RefusedTotal, Limit::Connections),
+                    Refused::Address => (Counter::RefusedAddress, Limit::ConnectionsPerAddress),
+                };
+                self.news.limit(limit, Some(peer), self.now);
+                return self.counters.count(counter);
             }
         };
         log::debug!("{peer}: connected");
         self.counters.count(Counter::Accepted);
-        let record = Record::new(peer.ip().to_canonical(), self.now);
+        let record = Record::new(peer, self.now);
+        self.vitals.arrived();
+        self.news.opened(peer, self.now);
         let key = self.pairs.insert(Pair::new(socket, place, Session::new(self.now), record));
         self.arm_receive(key, Side::Miner);
         self.set_timer(key);
@@ -136,11 +141,12 @@ impl Plane {
     }
 
     fn accept_failed(&mut self, index: u32, error: Errno) {
-        self.counters.count(if error.is_exhaustion() {
-            Counter::AcceptExhausted
+        if error.is_exhaustion() {
+            self.counters.count(Counter::AcceptExhausted);
+            self.news.limit(Limit::Accepts, None, self.now);
         } else {
-            Counter::AcceptFailed
-        });
+            self.counters.count(Counter::AcceptFailed);
+        }
         let now = self.now;
         let Some(listening) = self.listeners.iter_mut().find(|listening| listening.index == index) else {
             return;

@@ -2,7 +2,7 @@
 //!
 //! A session is in the ledger from its first valid request on: strangers who only knock leave no trace but in counters.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use adit_protocol::event::{CloseReason, ClosedShare};
 use adit_protocol::moment::Moment;
@@ -15,6 +15,7 @@ use adit_store::record::{
 
 use crate::clock::Clock;
 use crate::counters::close_reason_label;
+use crate::vitals::Stage;
 
 /// How soon the outbox is looked after once something was put in.
 const TICK_MS: u64 = 250;
@@ -30,11 +31,14 @@ pub struct Books {
     tick_at: Moment,
 }
 
-/// What the ledger will want to know about a session.
+/// What the ledger and operators will want to know about a session.
 #[derive(Debug)]
 pub(super) struct Record {
-    accepted: Moment,
+    pub(super) accepted: Moment,
     pub(super) address: IpAddr,
+    port: u16,
+    /// How far the miner has come.
+    pub(super) stage: Stage,
     /// Given at the first valid request.
     session: SessionKey,
     /// The first name that the pool accepted.
@@ -47,17 +51,24 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Of a miner that just connected from `address`.
-    pub(super) fn new(address: IpAddr, now: Moment) -> Self {
+    /// Of a miner that just connected from `peer`.
+    pub(super) fn new(peer: SocketAddr, now: Moment) -> Self {
         Self {
             accepted: now,
-            address,
+            address: peer.ip().to_canonical(),
+            port: peer.port(),
+            stage: Stage::default(),
             session: SessionKey::NONE,
             worker: WorkerKey::UNKNOWN,
             miner_bytes: [0; 2],
             pool_bytes: [0; 2],
             shares: OutcomeCounts::default(),
         }
+    }
+
+    /// Where the miner is.
+    pub(super) fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
     }
 }
 

@@ -41,7 +41,10 @@ impl Plane {
             return self.ending_moved(key);
         }
         let Err(error) = result else {
-            pair.dialling = None;
+            if let Some(dialling) = pair.dialling.take() {
+                let left_us = dialling.until.since_us(self.now);
+                self.vitals.connecting.record((self.connect_ms * 1_000).saturating_sub(left_us));
+            }
             self.addresses.note_dial(true);
             self.arm_receive(key, Side::Pool);
             self.connected(key);

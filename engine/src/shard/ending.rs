@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adit_protocol::event::{CloseReason, Side};
 use adit_protocol::moment::Moment;
+use adit_protocol::workers::NO_WORKER;
 use socket2::SockRef;
 
 use super::pair::{Key, Phase};
@@ -25,6 +26,9 @@ impl Plane {
         if let Some(books) = &mut self.books {
             books.closed(&pair.record, &pair.session, reason, self.now);
         }
+        self.vitals.left(pair.record.stage);
+        let worker = pair.workers.first().copied().unwrap_or(NO_WORKER);
+        self.news.closed(pair.record.peer(), worker, reason, pair.record.accepted, self.now);
         for worker in std::mem::take(&mut pair.workers) {
             self.workers.left(worker, self.now);
         }

@@ -12,8 +12,10 @@ use super::output::Added;
 use super::pair::{End, Key, Phase, other};
 use super::plane::Plane;
 use crate::counters::Counter;
+use crate::news::desk::Limit;
 use crate::ring::buffers::Buffer;
 use crate::ring::completion::Errno;
+use crate::vitals::Stage;
 
 /// Bytes waiting for a peer at which its partner is not read any more; less where the bound is small.
 const PAUSE_BYTES: usize = 64 * 1024;
@@ -278,6 +280,8 @@ impl Plane {
         let pause_bytes = PAUSE_BYTES.min(self.output_bytes_max / 2);
         let partner = pair.end_mut(other(side));
         if waiting > self.output_bytes_max {
+            let peer = pair.record.peer();
+            self.news.limit(Limit::OutputBytes, Some(peer), self.now);
             self.lose(key, side, Gone::NotReading);
         } else if waiting > pause_bytes && !partner.paused && !partner.broken {
             partner.paused = true;
@@ -305,8 +309,11 @@ impl Plane {
     fn on_event(&mut self, key: Key, event: Event) {
         match event {
             Event::Share(share) => self.account(key, &share),
-            Event::Job { .. } => self.counters.count(Counter::Jobs),
-            Event::Odd(oddity) => self.counters.odd(oddity),
+            Event::Job { clean } => self.job_came(clean),
+            Event::Odd(oddity) => {
+                self.counters.odd(oddity);
+                self.news.odd(oddity, self.now);
+            }
             Event::Dial => {
                 if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
                     books.opened(&mut pair.record, self.now);
@@ -314,7 +321,12 @@ impl Plane {
                 self.dial(key);
             }
             Event::Finish(reason) => self.finish(key, reason),
-            Event::Subscribed => self.counters.count(Counter::Subscribed),
+            Event::Subscribed => {
+                self.counters.count(Counter::Subscribed);
+                if let Some(pair) = self.pairs.get_mut(key) {
+                    self.vitals.reached(&mut pair.record.stage, Stage::Subscribed);
+                }
+            }
             Event::Authorised(worker) => {
                 self.counters.count(Counter::Authorised);
                 self.authorised(key, worker);
@@ -323,9 +335,19 @@ impl Plane {
         }
     }
 
+    /// A job is on its way to one miner.
+    fn job_came(&mut self, clean: bool) {
+        self.counters.count(Counter::Jobs);
+        self.jobs_planned += 1;
+        self.vitals.job(self.now);
+        self.news.job(self.pool, clean, self.now);
+    }
+
     /// The pool accepted a name of a session.
     fn authorised(&mut self, key: Key, worker: u32) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
+        self.vitals.reached(&mut pair.record.stage, Stage::Authorised);
+        self.news.authorised(pair.record.peer(), worker, self.pool, pair.session.user_agent(), self.now);
         if !pair.workers.contains(&worker) {
             pair.workers.push(worker);
             self.workers.arrived(worker, pair.record.address, pair.session.user_agent(), self.now);
@@ -338,7 +360,8 @@ impl Plane {
     /// The one place where a share that ended is entered into the books.
     fn account(&mut self, key: Key, share: &ClosedShare) {
         self.counters.share(share.outcome, share.class);
-        self.workers.share(share, self.now);
+        let burst = self.workers.share(share, self.now);
+        self.news.share(share, self.pool, self.shared.reasons.text(share.reason), burst, self.now);
         if share.block_candidate {
             self.counters.count(Counter::BlockCandidates);
         }

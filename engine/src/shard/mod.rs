@@ -34,9 +34,11 @@ use crate::admission::Admission;
 use crate::clock::{self, Clock};
 use crate::counters::CounterWriter;
 use crate::latency::Recorder;
+use crate::news::desk::Desk;
 use crate::resolver::PoolAddresses;
 use crate::ring::eventfd::EventFd;
 use crate::settings::Settings;
+use crate::vitals::VitalsWriter;
 use crate::workers::Registry;
 use books::Books;
 use mailbox::Mailbox;
@@ -87,6 +89,10 @@ pub struct Seed {
     pub addresses: PoolAddresses,
     /// The way into the ledger, if one is kept.
     pub books: Option<Books>,
+    /// Signs of life.
+    pub vitals: VitalsWriter,
+    /// What operators are told as it happens.
+    pub(crate) news: Desk,
 }
 
 /// Runs a shard on the present glommio executor until it was told to stop. `ready` is called once, with the news

@@ -11,6 +11,7 @@ use std::time::Duration;
 use adit_protocol::event::{Gone, Side};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::Shared;
+use adit_store::record::PoolKey;
 
 use super::accept::Listening;
 use super::books::Books;
@@ -23,9 +24,12 @@ use crate::admission::Admission;
 use crate::clock::{self, Clock};
 use crate::counters::{Counter, CounterWriter};
 use crate::latency::Recorder;
+use crate::news::desk::Desk;
 use crate::resolver::PoolAddresses;
 use crate::ring::completion::{Completion, Errno, FailedSend, Received};
 use crate::ring::{Ring, RingSize};
+use crate::supervisor::POOL_NAME;
+use crate::vitals::VitalsWriter;
 
 /// Everything a shard's data plane owns.
 pub(super) struct Plane {
@@ -47,6 +51,14 @@ pub(super) struct Plane {
     pub(super) books: Option<Books>,
     /// What each worker did.
     pub(super) workers: Workers,
+    /// Signs of life.
+    pub(super) vitals: VitalsWriter,
+    /// What operators are told as it happens.
+    pub(super) news: Desk,
+    /// The pool's key in news and ledger.
+    pub(super) pool: PoolKey,
+    /// Jobs that the next enter sends to miners.
+    pub(super) jobs_planned: u64,
     pub(super) connect_ms: u64,
     pub(super) output_bytes_max: usize,
     /// Directions that have a range in this turn's arena.
@@ -70,6 +82,9 @@ impl Plane {
     pub(super) fn new(seed: Seed) -> io::Result<Self> {
         let Seed { settings, workers, clock, listeners, ring_eventfd, mailbox, counters, latency, .. } = seed;
         let now = clock.now();
+        let pool = workers.keys().pool(POOL_NAME);
+        let mut vitals = seed.vitals;
+        vitals.begin();
         let mut plane = Self {
             ring: Ring::new(RingSize::default(), ring_eventfd)?,
             clock,
@@ -89,6 +104,10 @@ impl Plane {
             addresses: seed.addresses,
             books: seed.books,
             workers: Workers::new(clock, workers, WORKERS_COUNT_MAX),
+            vitals,
+            news: seed.news,
+            pool,
+            jobs_planned: 0,
             connect_ms: settings.timeouts.connect_ms,
             output_bytes_max: settings.limits.output_bytes_max,
             touched: Vec::new(),
@@ -106,12 +125,18 @@ impl Plane {
 
     /// One turn. Waits up to `wait` (`None` does not) for something to do. Whether there was anything.
     pub(super) fn turn(&mut self, wait: Option<Duration>) -> io::Result<bool> {
-        let wait = wait.and_then(|wait| self.wait_at_most(wait));
+        // With jobs to send there is no waiting, so that the time after tells when they were sent.
+        let (jobs, planned_at) = (std::mem::take(&mut self.jobs_planned), self.now);
+        let wait = wait.filter(|_| jobs == 0).and_then(|wait| self.wait_at_most(wait));
         let entered = self.ring.enter(wait);
         self.mailbox.back();
         entered?;
         self.now = self.clock.now();
         self.turn += 1;
+        self.vitals.turned(self.now);
+        if jobs > 0 {
+            self.vitals.job_forwarding.record_many(self.now.since_us(planned_at), jobs);
+        }
 
         let had_endings = !self.ending.is_empty();
         self.settle_sends();
@@ -122,7 +147,7 @@ impl Plane {
         let had_timers = self.ring_timers();
         self.tell_lost();
         self.plan_sends();
-        Ok(completions_count > 0 || had_endings || had_mail || had_timers)
+        Ok(completions_count > 0 || had_endings || had_mail || had_timers || jobs > 0)
     }
 
     /// When something is to be done even if nothing comes in.
@@ -253,7 +278,10 @@ impl Plane {
             match mail {
                 Mail::Stop { until } => self.stop(until),
                 Mail::StopNow => self.stop_now(),
-                Mail::Figures(question) => self.workers.answer(question),
+                Mail::Figures(question) => {
+                    self.vitals.mailbox.record(self.clock.now().since_us(question.asked_at));
+                    self.workers.answer(question);
+                }
             }
         }
         true

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use adit_admin::Events;
 use adit_protocol::event::{CloseReason, Outcome};
+use adit_protocol::moment::Moment;
 use adit_store::outbox::{Inbox, OutboxLimits, outbox};
 use adit_store::record::PoolKey;
 use crossbeam::channel;
@@ -20,10 +22,13 @@ use crate::clock::Clock;
 use crate::counters::{self, Counter, Counters};
 use crate::latency::Recorder;
 use crate::listen;
+use crate::news::Line;
+use crate::news::desk::Desk;
 use crate::resolver::Resolver;
 use crate::ring::eventfd::EventFd;
 use crate::settings::{PoolSettings, Settings};
 use crate::supervisor::Supervisor;
+use crate::vitals;
 use crate::workers::Registry;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -74,8 +79,11 @@ fn a_bug_in_a_session_ends_that_session_only() {
     adit.join().unwrap();
 }
 
+/// Where a plane's news wait, and the one who listens to them.
+type News = (Arc<Line>, adit_admin::events::Inbox);
+
 /// A plane to be turned by hand, its counters, and a miner that is connected to it.
-fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox) {
+fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
     let port = pool.local_addr().unwrap().port();
     let settings = Arc::new(Settings::with_pool(PoolSettings::transparent("127.0.0.1", port)));
     let listeners = listen::listen((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
@@ -84,6 +92,10 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox) {
     let (ring_eventfd, park_eventfd) = (Arc::new(EventFd::new().unwrap()), Arc::new(EventFd::new().unwrap()));
     let (writer, counters) = counters::counters();
     let (outbox, inbox) = outbox(Arc::default(), OutboxLimits::default());
+    // Somebody listens, so that every share that is told of is.
+    let events = Events::default();
+    let heard = events.take_all().unwrap();
+    let line = Line::new(0, Arc::default());
     let plane = Plane::new(Seed {
         workers: Registry::new(settings.pools[0].name_rule.clone(), Arc::default()),
         clock: Clock::start(),
@@ -96,9 +108,11 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox) {
         admission: Admission::new(&settings.limits),
         addresses: Resolver::start("127.0.0.1", port, LIMIT).unwrap().addresses().clone(),
         books: Some(Books::new(outbox, Clock::start(), 0, PoolKey::NONE)),
+        vitals: vitals::vitals().0,
+        news: Desk::new(line.clone(), events, Clock::start()),
         settings,
     });
-    (plane.unwrap(), counters, miner, inbox)
+    (plane.unwrap(), counters, miner, inbox, (line, heard))
 }
 
 /// Turns until `socket` has bytes, and reads them.
@@ -118,7 +132,7 @@ fn read_while_turning(plane: &mut Plane, mut socket: &TcpStream, bytes: &mut [u8
 #[test]
 fn a_share_from_socket_to_verdict_allocates_nothing() {
     let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let (mut plane, counters, mut miner, inbox) = plane(&pool);
+    let (mut plane, counters, mut miner, inbox, news) = plane(&pool);
     let mut bytes = [0; 4096];
     miner.write_all(b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n").unwrap();
     miner.write_all(b"{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n").unwrap();
@@ -160,9 +174,16 @@ fn a_share_from_socket_to_verdict_allocates_nothing() {
     let allocations = allocation_counter::measure(|| (0..1_000).for_each(|_| share(&mut plane)));
     assert!(counters.snapshot().shares(Outcome::Accepted) >= before + 999);
     assert_eq!(allocations.count_total, 0, "{allocations:?}");
+    assert!(news.0.shares_waiting() > 1, "none of them was told of");
     let accepted = counters.snapshot().shares(Outcome::Accepted);
     let (reply, answer) = channel::bounded(1);
-    plane.workers.answer(Question { index: 0, from: 1, room: Vec::with_capacity(1), reply });
+    plane.workers.answer(Question {
+        index: 0,
+        asked_at: Moment(0),
+        from: 1,
+        room: Vec::with_capacity(1),
+        reply,
+    });
     let worker = answer.try_recv().unwrap().workers.remove(0);
     assert_eq!((worker.connections, worker.shares.accepted), (1, accepted));
     assert_eq!(

@@ -15,6 +15,7 @@ use adit_store::tally::{CLASSES_COUNT, class_index, credited};
 use crossbeam::channel::Sender;
 
 use crate::clock::Clock;
+use crate::news::bursts::{Burst, Watch};
 use crate::workers::Registry;
 
 /// Workers with figures of their own on one shard. Later ones are counted together, as [`NO_WORKER`].
@@ -121,11 +122,21 @@ pub struct FleetFigures {
     pub difficulty_accepted: f64,
 }
 
+impl FleetFigures {
+    /// Adds what another shard's workers make.
+    pub fn merge(&mut self, other: &Self, now_us: u64) {
+        self.hashrate.merge(&other.hashrate, now_us);
+        self.difficulty_accepted += other.difficulty_accepted;
+    }
+}
+
 /// Asks a shard for a piece of its figures.
 #[derive(Debug)]
 pub struct Question {
     /// Given back with the answer: which shard was asked.
     pub index: usize,
+    /// When it was asked.
+    pub asked_at: Moment,
     /// The entry to begin with.
     pub from: usize,
     /// Where the copies go: as many as there is room for, [`PIECE_COUNT_MAX`] at most. The reader makes the room, so that
@@ -155,6 +166,8 @@ pub(crate) struct Workers {
     registry: Arc<Registry>,
     fleet: FleetFigures,
     entries: Vec<WorkerFigures>,
+    /// Whether its rejects are news; by index of the entry.
+    watches: Vec<Watch>,
     /// Index of the entry of each key. Keys are counted up from 0, so this is short.
     index_of: Vec<u32>,
     count_max: usize,
@@ -168,6 +181,7 @@ impl Workers {
             registry,
             fleet: FleetFigures { hashrate: Hashrate::new(now_us), difficulty_accepted: 0.0 },
             entries: vec![WorkerFigures::new(NO_WORKER, now_us)],
+            watches: vec![Watch::default()],
             index_of: vec![OTHERS],
             count_max,
         }
@@ -197,9 +211,9 @@ impl Workers {
         }
     }
 
-    /// A share ended.
+    /// A share ended. Tells whether the worker's rejects became a burst by it.
     #[inline]
-    pub(crate) fn share(&mut self, share: &ClosedShare, now: Moment) {
+    pub(crate) fn share(&mut self, share: &ClosedShare, now: Moment) -> Option<Burst> {
         let now_us = self.clock.wall_us(now);
         let accepted = share.outcome == Outcome::Accepted;
         let difficulty = credited(share.difficulty);
@@ -207,7 +221,8 @@ impl Workers {
             self.fleet.hashrate.credit(difficulty, now_us);
             self.fleet.difficulty_accepted += difficulty;
         }
-        let Some(entry) = self.entry(share.worker) else { return };
+        let index = self.index_of(share.worker);
+        let entry = self.entries.get_mut(index)?;
         entry.shares.add(share);
         if accepted {
             entry.hashrate.credit(difficulty, now_us);
@@ -217,11 +232,12 @@ impl Workers {
         entry.best_difficulty = entry.best_difficulty.max(share.share_difficulty);
         entry.last_seen_us = now_us;
         entry.last_share_us = now_us;
+        self.watches.get_mut(index)?.share(share.outcome, share.class, now)
     }
 
     /// Copies what was asked for. Takes no memory, and never waits for the reader.
     pub(crate) fn answer(&self, question: Question) {
-        let Question { index, from, room: mut workers, reply } = question;
+        let Question { index, from, room: mut workers, reply, .. } = question;
         workers.clear();
         let rest = self.entries.get(from..).unwrap_or_default();
         let count = rest.len().min(workers.capacity()).min(PIECE_COUNT_MAX);
@@ -232,8 +248,13 @@ impl Workers {
 
     #[inline]
     fn entry(&mut self, worker: u32) -> Option<&mut WorkerFigures> {
-        let index = self.index_of.get(worker as usize).copied().unwrap_or(OTHERS);
-        self.entries.get_mut(index as usize)
+        let index = self.index_of(worker);
+        self.entries.get_mut(index)
+    }
+
+    #[inline]
+    fn index_of(&self, worker: u32) -> usize {
+        self.index_of.get(worker as usize).copied().unwrap_or(OTHERS) as usize
     }
 
     /// The entry of a worker, made if there is none and room for it.
@@ -246,6 +267,7 @@ impl Workers {
         if *index == OTHERS && worker != NO_WORKER && self.entries.len() <= self.count_max {
             *index = self.entries.len() as u32;
             self.entries.push(WorkerFigures::new(worker, now_us));
+            self.watches.push(Watch::default());
         }
         *index
     }
@@ -288,7 +310,13 @@ pub(crate) mod tests {
 
     fn ask(workers: &Workers, from: usize, room: usize) -> Answer {
         let (reply, answer) = channel::bounded(1);
-        workers.answer(Question { index: 0, from, room: Vec::with_capacity(room), reply });
+        workers.answer(Question {
+            index: 0,
+            asked_at: Moment(0),
+            from,
+            room: Vec::with_capacity(room),
+            reply,
+        });
         answer.try_recv().unwrap()
     }
 
@@ -348,7 +376,13 @@ pub(crate) mod tests {
         let (mut from, mut seen) = (0, Vec::new());
         loop {
             let (reply, answer) = channel::bounded(1);
-            let question = Question { index: 0, from, room: Vec::with_capacity(2 * PIECE_COUNT_MAX), reply };
+            let question = Question {
+                index: 0,
+                asked_at: Moment(0),
+                from,
+                room: Vec::with_capacity(2 * PIECE_COUNT_MAX),
+                reply,
+            };
             let allocations = allocation_counter::measure(|| workers.answer(question));
             assert_eq!(allocations.count_total, 0);
             let answer = answer.try_recv().unwrap();
@@ -367,9 +401,9 @@ pub(crate) mod tests {
     fn a_reader_that_is_gone_is_not_waited_for() {
         let workers = workers(1);
         let (reply, _) = channel::bounded(0);
-        workers.answer(Question { index: 0, from: 0, room: Vec::new(), reply });
+        workers.answer(Question { index: 0, asked_at: Moment(0), from: 0, room: Vec::new(), reply });
         let (reply, answer) = channel::bounded(0);
-        workers.answer(Question { index: 0, from: 0, room: Vec::new(), reply });
+        workers.answer(Question { index: 0, asked_at: Moment(0), from: 0, room: Vec::new(), reply });
         assert!(answer.try_recv().is_err());
     }
 
