@@ -1,6 +1,7 @@
 //! Requests → answers, without any socket: which page is meant, whether the client may have it, and the page itself.
 
 mod commands;
+mod dashboard;
 mod events;
 mod health;
 mod metrics;
@@ -169,6 +170,9 @@ impl Api {
             let allowed: Vec<_> = fitting().map(|(route, _)| route.method).collect();
             // Who may not read shall not learn which pages there are.
             self.access.check(request, crate::access::Need::Page)?;
+            if let Some(file) = (method == "GET").then(|| dashboard::answer(request)).flatten() {
+                return Ok(file);
+            }
             return if allowed.is_empty() { Err(no_such_page()) } else { Ok(wrong_method(&allowed)) };
         };
         let who = self.access.check(request, route.need)?;

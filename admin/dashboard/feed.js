@@ -1,0 +1,224 @@
+// What happens, as it happens: the last events first, then all that come, newest on top.
+
+import { $, el, keyed, setText } from "./dom.js";
+import { get, listen, Refused } from "./api.js";
+import { about, count, fineClock, fullDate, micros, plain, several, short } from "./format.js";
+import { connection, failed, onConnection } from "./live.js";
+import { changeText } from "./pools.js";
+import { word } from "./words.js";
+
+const SHOWN_MAX = 200;
+// Many that tell the same become one line.
+const LISTED = 1_000;
+const TOGETHER_MS = 30_000;
+const AGAIN_MS = 3_000;
+const SWITCHES_KEPT = 40;
+
+const GROUPS = [
+  ["pools", "Pools", ["pool_state", "switch"]],
+  ["trouble", "Trouble", ["reject_burst", "limit_hit"]],
+  ["commands", "Commands", ["command"]],
+  ["workers", "Miners", ["worker_authorized", "connection_opened", "connection_closed"]],
+  ["blocks", "Blocks", ["block_candidate"]],
+  ["jobs", "Jobs", ["job"]],
+  ["shares", "Shares", ["share"]],
+];
+const chosen = new Set(["pools", "trouble", "commands", "workers", "blocks"]);
+
+let lines = [];
+const switches = [];
+let lastId = 0;
+let missed = 0;
+let isPaused = false;
+let stop;
+let drawing = 0;
+let tellSwitches = () => {};
+
+/** Hears of switches of miners between pools: a list of lines, newest first. */
+export const onSwitches = (handler) => (tellSwitches = handler);
+
+const kinds = () => GROUPS.filter(([id]) => chosen.has(id)).flatMap(([, , each]) => each);
+
+function showGroups() {
+  const create = ([id, text]) => el("button", { type: "button", onclick: () => toggle(id) }, text);
+  keyed($("feed-kinds"), GROUPS, ([id]) => id, create, (node, [id]) => node.setAttribute("aria-pressed", chosen.has(id)));
+}
+showGroups();
+
+function toggle(id) {
+  if (chosen.has(id)) chosen.delete(id);
+  else chosen.add(id);
+  showGroups();
+  restart();
+}
+
+/** Begins anew: the last events as a list, then the stream. */
+function restart() {
+  stop?.abort();
+  stop = new AbortController();
+  lines = [];
+  lastId = 0;
+  missed = 0;
+  draw();
+  run(stop.signal);
+}
+
+async function run(signal) {
+  const isOver = () => signal.aborted || connection.state !== "live";
+  while (!isOver()) {
+    try {
+      const wanted = kinds();
+      if (wanted.length === 0) return setText($("feed-note"), "nothing chosen");
+      if (lastId === 0) await begin(wanted, signal);
+      await listen(`kinds=${wanted}&after=${lastId}`, signal, () => setText($("feed-note"), ""), take);
+    } catch (error) {
+      if (isOver()) return;
+      if (error instanceof Refused && error.status !== 401) setText($("feed-note"), error.message);
+      else if (failed(error)) return;
+    }
+    if (isOver()) return;
+    await new Promise((wake) => setTimeout(wake, AGAIN_MS));
+  }
+}
+
+async function begin(wanted, signal) {
+  const [list, moves] = [await get(`/events?limit=${LISTED}&kinds=${wanted}`), await get(`/events?limit=${LISTED}&kinds=switch`)];
+  if (signal.aborted) return;
+  switches.length = 0;
+  moves.events.forEach(keepSwitch);
+  list.events.forEach((event) => add(event));
+  // Zero would mean "ask for the list again".
+  lastId = Math.max(list.last_id, 1);
+  draw();
+}
+
+function take(kind, event) {
+  if (kind === "missed") {
+    missed += event.missed;
+    return draw();
+  }
+  lastId = event.id;
+  add(event);
+  if (kind === "switch") keepSwitch(event);
+  const said = ["pool_state", "block_candidate", "reject_burst"].includes(kind) ? tell(event).text : "";
+  if (said) setText($("announce"), said);
+  draw();
+}
+
+/** Adds a line, or counts it to the one before when they tell the same. */
+function add(event) {
+  const line = { key: event.id, at: event.at_ms, times: 1, ...tell(event) };
+  const last = lines.find(({ same, at }) => same === line.same && line.at - at < TOGETHER_MS);
+  if (last && line.same) {
+    last.times += 1;
+    last.text = tell(event, last.times).text;
+    last.at = line.at;
+  } else {
+    lines.unshift(line);
+    if (lines.length > SHOWN_MAX) lines.pop();
+  }
+}
+
+function keepSwitch(event) {
+  const line = { key: `switch ${event.id}`, at: event.at_ms, times: 1, ...tell(event) };
+  const last = switches.find(({ same, at }) => same === line.same && line.at - at < TOGETHER_MS);
+  if (last) {
+    last.times += 1;
+    last.text = tell(event, last.times).text;
+    last.at = line.at;
+  } else {
+    switches.unshift(line);
+    if (switches.length > SWITCHES_KEPT) switches.pop();
+  }
+  tellSwitches(switches);
+}
+
+const WIRE = /^\[?([^\]]*)\]?:\d+$/;
+const host = (address) => WIRE.exec(address)?.[1] ?? address;
+
+/** An event in words; `times` it happened alike. `same` is what such events have in common. */
+function tell(event, times = 1) {
+  const { kind } = event;
+  switch (kind) {
+    case "connection_opened":
+      return { same: kind, text: times > 1 ? `${count(times)} miners connected` : `A miner connected from ${host(event.address)}` };
+    case "connection_closed": {
+      const who = times > 1 ? `${count(times)} miners left` : `${event.worker ?? host(event.address)} left after ${about(event.lasted_ms)}`;
+      return { same: `${kind} ${event.reason}`, level: event.reason === "miner_closed" || event.reason === "stopping" ? "" : "warn", text: `${who}: ${word(event.reason)}` };
+    }
+    case "worker_authorized":
+      return { same: `${kind} ${event.pool}`, level: "good", text: times > 1 ? `${count(times)} workers were accepted by ${event.pool}` : `${event.worker} was accepted by ${event.pool}` };
+    case "share":
+      return share(event, times);
+    case "reject_burst":
+      return { level: "bad", text: `${event.worker ? `${event.worker} at ` : ""}${event.pool}: ${count(event.rejected)} of ${several(event.total, "share")} rejected within ${about(event.within_ms)}, mostly “${word(event.class).toLowerCase()}”` };
+    case "pool_state":
+      return changeText(event.pool, event);
+    case "switch": {
+      const who = times > 1 ? `${count(times)} miners` : event.worker ?? "A miner";
+      const took = times > 1 ? "" : `, took ${plain(micros(event.took_ms * 1000))}${event.live ? "" : ", had to connect again"}`;
+      return { same: `${kind} ${event.from} ${event.to} ${event.reason}`, level: "note", text: `${who}: ${event.from} → ${event.to} (${word(event.reason)}${took})` };
+    }
+    case "job":
+      return { same: `${kind} ${event.pool} ${event.clean}`, text: `${event.pool}: ${event.clean ? "new block" : "new job"}${event.block_height ? ` ${count(event.block_height)}` : ""}`, ...(event.clean && { level: "note" }) };
+    case "block_candidate":
+      return { level: "good", text: `${event.worker} found a block candidate at ${event.pool}${event.block_height ? `, height ${count(event.block_height)}` : ""}` };
+    case "command":
+      return { level: event.done ? "note" : "warn", text: `${event.token}: ${word(event.request.command)} ${event.request.pool ?? event.request.worker ?? event.request.network ?? ""} – ${event.result}`.replace("  ", " ") };
+    case "limit_hit":
+      return { same: `${kind} ${event.limit}`, level: "warn", text: `Bound reached: ${word(event.limit)}${event.address && times === 1 ? ` (${host(event.address)})` : ""}` };
+    default:
+      return { text: word(kind) };
+  }
+}
+
+function share(event, times) {
+  const outcome = { accepted: "accepted", rejected: "rejected", refused_here: "refused here", unanswered: "without an answer" }[event.outcome];
+  const many = times > 1 ? `${count(times)} shares ${outcome}` : `${event.worker}: share of difficulty ${plain(short(event.difficulty))} ${outcome}`;
+  const why = event.class ? `: ${word(event.class).toLowerCase()}` : "";
+  const took = times === 1 && event.latency_us ? ` in ${plain(micros(event.latency_us))}` : "";
+  return { same: `share ${event.outcome} ${event.class}`, level: event.outcome === "accepted" ? "good" : "warn", text: `${many}${why}${took}` };
+}
+
+$("feed-pause").addEventListener("click", ({ currentTarget }) => {
+  isPaused = !isPaused;
+  currentTarget.setAttribute("aria-pressed", isPaused);
+  setText(currentTarget, isPaused ? "Go on" : "Pause");
+  draw();
+});
+
+/** Shows the lines, at most once per frame. */
+function draw() {
+  if (drawing) return;
+  drawing = requestAnimationFrame(() => {
+    drawing = 0;
+    if (isPaused) return;
+    $("feed-empty").hidden = lines.length > 0;
+    $("feed").hidden = lines.length === 0;
+    if (missed) setText($("feed-note"), `${several(missed, "event")} missed: too many for this page`);
+    keyed($("feed"), lines, ({ key }) => key, create, (node, { at, level, text }) => {
+      node.dataset.level = level ?? "";
+      setText(node.firstChild, fineClock(at));
+      setText(node.lastChild, text);
+    });
+  });
+}
+
+const create = ({ at }) => el("li", {}, el("time", { title: fullDate(at) }), el("span", { class: "dot" }), el("span"));
+
+onConnection(() => {
+  const isLive = connection.state === "live";
+  if (isLive && !stop) restart();
+  if (!isLive) {
+    stop?.abort();
+    stop = undefined;
+  }
+});
+document.addEventListener("visibilitychange", () => {
+  // A tab that nobody sees needs no listener; what it misses is replayed.
+  if (document.hidden) stop?.abort();
+  else if (stop && connection.state === "live") {
+    stop = new AbortController();
+    run(stop.signal);
+  }
+});

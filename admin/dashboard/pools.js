@@ -1,0 +1,118 @@
+// The pools: state and its history, what they do with the shares; and the last switches of miners between them.
+
+import { $, el, figures, keyed, setAttribute, setText } from "./dom.js";
+import { about, clock, count, fullDate, hashrate, micros, percent, plain, several, short, span } from "./format.js";
+import { ended } from "./history.js";
+import { now } from "./live.js";
+import { meaning, title, word } from "./words.js";
+import { POOL_COMMANDS, commandButton } from "./commands.js";
+
+const STRIP_MS = 86_400_000;
+const SWITCHES_SHOWN = 40;
+
+export function showPools(pools) {
+  const usable = pools.filter(({ state }) => state === "up" || state === "degraded").length;
+  setText($("pools-note"), pools.length ? `${usable} of ${pools.length} usable` : "None is configured.");
+  const groups = new Set(pools.map(({ group }) => group)).size;
+  keyed($("pools"), pools, ({ name, url }) => name || url, create, (node, pool) => update(node, pool, pools.length, groups > 1));
+}
+
+function create(pool) {
+  const buttons = el("div", { class: "pool-buttons operator-only", hidden: true },
+    ...POOL_COMMANDS.map((command) => commandButton(command, pool.name)));
+  const [strip, from] = [el("div", { class: "strip", role: "img" }), el("span")];
+  return el("li", { class: "pool" },
+    el("div", { class: "pool-head" }, el("h3", {}, pool.name || "Pool"), el("span", { class: "pill" }), el("span", { class: "url" })),
+    el("p", { class: "why" }),
+    el("dl", { class: "figures" }),
+    el("div", {}, strip, el("p", { class: "strip-ends" }, from, el("span", {}, "now"))),
+    buttons);
+}
+
+function update(node, pool, poolsCount, hasGroups) {
+  const [head, why, list, history, buttons] = node.children;
+  node.dataset.state = pool.state;
+  const [name, pill, url] = head.children;
+  setText(name, pool.name || "Pool");
+  pill.dataset.state = pool.state;
+  pill.title = meaning(pool.state) ?? "";
+  setText(pill, title(pool.state));
+  const place = `priority ${pool.priority}${hasGroups ? ` in ${pool.group}` : ""}`;
+  setText(url, poolsCount > 1 ? `${pool.url} · ${place}` : pool.url);
+  const reason = pool.reason ? `: ${pool.reason}` : "";
+  const until = pool.until_ms && pool.until_ms > now() ? ` Looked at again in ${about(pool.until_ms - now())}.` : "";
+  setText(why, `${title(pool.state)} for ${span(now() - pool.since_ms)}${reason}.${until}`.replace("..", "."));
+  why.title = `Since ${fullDate(pool.since_ms)}`;
+  figures(list, figuresOf(pool, poolsCount));
+  showStrip(history, pool);
+  buttons.hidden = document.body.dataset.role !== "operator";
+  for (const button of buttons.children) button.disabled = (button.dataset.command === "enable") !== (pool.state === "disabled");
+}
+
+function figuresOf(pool, poolsCount) {
+  const all = ended(pool.shares);
+  const isKnown = (value) => value !== null && value !== undefined;
+  return [
+    ["Hashrate", hashrate(pool.hashrate.m5), "Work that this pool credited, average over five minutes"],
+    ["Accepted", all ? percent(pool.shares.accepted / all, 2) : "–", "Shares that it accepted, of all that ended there"],
+    ["Verdict", pool.verdict_time.count ? micros(pool.verdict_time.p50_us) : "–", "From a submit to its verdict: half of all shares are faster"],
+    ["Miners", count(pool.connections), pool.standby ? `Connections to it; ${pool.standby} more stand ready` : "Connections to it"],
+    ...(poolsCount > 1 ? [["Share", percent(pool.share_achieved, 0), `Its share of the hashrate; wanted are ${plain(percent(pool.share_wanted, 0))}`]] : []),
+    ...(pool.last_job_ms ? [["Last job", `${about(now() - pool.last_job_ms)} ago`, "When it last told miners what to work on"]] : []),
+    ...(isKnown(pool.difficulty) ? [["Difficulty", short(pool.difficulty), "How hard a share must be; set by the pool"]] : []),
+    ...(isKnown(pool.block_height) ? [["Block", count(pool.block_height), "The height of the block that its jobs are for"]] : []),
+    ...(pool.switch_time.count ? [["Switch", micros(pool.switch_time.p50_us), `Moving a miner here took so long; ${several(sum(pool.switches_to), "move")}`]] : []),
+  ];
+}
+
+const sum = (counts) => Object.values(counts).reduce((all, each) => all + each, 0);
+
+/** A day as a strip of states. Before the first change that is known, the state is the one it began with. */
+function showStrip(box, pool) {
+  const end = now();
+  const changes = pool.history.filter(({ at_ms }) => at_ms <= end);
+  const first = changes[0]?.at_ms ?? pool.since_ms;
+  const start = Math.max(end - STRIP_MS, Math.min(first, pool.since_ms) - 60_000);
+  const parts = [];
+  let state = changes[0]?.from ?? pool.state;
+  let at = start;
+  for (const change of changes) {
+    if (change.at_ms > at) parts.push({ state, from: at, to: change.at_ms });
+    at = Math.max(at, change.at_ms);
+    state = change.to;
+  }
+  parts.push({ state: pool.state, from: at, to: end });
+  const [strip, ends] = box.children;
+  keyed(strip, parts, ({ from }) => from === start ? "start" : from, () => el("span"), (node, part) => {
+    node.dataset.state = part.state;
+    node.style.flexGrow = part.to - part.from;
+    node.title = `${title(part.state)} ${clock(part.from, end)} – ${clock(part.to, end)}`;
+  });
+  const bad = parts.filter(({ state: each }) => each === "down" || each === "half_open");
+  const lost = bad.reduce((all, part) => all + part.to - part.from, 0);
+  setAttribute(strip, "aria-label", lost ? `Down for ${span(lost)} since ${clock(start, end)}` : `Never down since ${clock(start, end)}`);
+  setText(ends.firstChild, `${about(end - start)} ago`);
+}
+
+/** Changes of state and switches of miners, newest first. Those of many miners at once are one line. */
+export function showSwitches(pools, switches) {
+  const changes = pools.flatMap((pool) => pool.history.map((change) =>
+    ({ key: `${pool.name} ${change.at_ms} ${change.to}`, at: change.at_ms, ...changeText(pool.name, change) })));
+  const all = [...changes, ...switches].sort((a, b) => b.at - a.at).slice(0, SWITCHES_SHOWN);
+  setText($("switches-count"), all.length ? `(${all.length})` : "(none yet)");
+  keyed($("switches"), all, ({ key }) => key, line, (node, { text, level, title: about_ }) => {
+    node.dataset.level = level;
+    setText(node.lastChild, text);
+    node.lastChild.title = about_ ?? "";
+  });
+}
+
+function line({ at }) {
+  const time = el("time", { datetime: new Date(at).toISOString(), title: fullDate(at) }, clock(at, now()));
+  return el("li", {}, time, el("span", { class: "dot" }), el("span"));
+}
+
+export function changeText(name, { from, to, reason }) {
+  const level = to === "up" ? "good" : to === "degraded" || to === "disabled" ? "warn" : "bad";
+  return { level, text: `${name}: ${word(from).toLowerCase()} → ${word(to).toLowerCase()}${reason ? ` (${reason})` : ""}` };
+}
