@@ -91,6 +91,7 @@ labels! { CloseReason, CLOSE_REASONS, close_reason_label, "All reasons, each at 
     PoolLineTooLong "pool_line_too_long"
     PoolGarbage "pool_garbage"
     HeldTooMuch "held_too_much"
+    NoPool "no_pool"
     Stopping "stopping"
     Panicked "panicked"
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use adit_protocol::names::{NameError, NameRule, NameTable};
+use adit_protocol::pool::PoolId;
 use adit_protocol::workers::{NO_WORKER, Workers};
 use adit_store::names::Names;
 use parking_lot::Mutex;
@@ -76,18 +77,18 @@ impl Registry {
 struct Door(Arc<Registry>);
 
 impl Workers for Door {
-    fn assign(&mut self, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
+    fn assign(&mut self, _: PoolId, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
         self.0.table.lock().assign(raw).map(Into::into)
     }
 
-    fn proven(&mut self, raw: &[u8]) -> u32 {
+    fn proven(&mut self, pool: PoolId, raw: &[u8]) -> u32 {
         // One user more for a moment: the name is in use, so this is the name it has.
-        let Ok(upstream) = self.assign(raw) else { return NO_WORKER };
-        self.release(raw);
+        let Ok(upstream) = self.assign(pool, raw) else { return NO_WORKER };
+        self.release(pool, raw);
         self.0.keys.worker(&String::from_utf8_lossy(&upstream)).0
     }
 
-    fn release(&mut self, raw: &[u8]) {
+    fn release(&mut self, _: PoolId, raw: &[u8]) {
         self.0.table.lock().release(raw);
     }
 }
@@ -95,6 +96,8 @@ impl Workers for Door {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const POOL: PoolId = PoolId(1);
 
     #[test]
     fn a_worker_with_two_connections_is_online_until_both_are_gone() {
@@ -117,14 +120,14 @@ mod tests {
         let rule = NameRule::new(Some("ACC".to_owned()), None).expect("rule");
         let registry = Registry::new(rule, Arc::default());
         let (mut one, mut two) = (registry.door(), registry.door());
-        assert_eq!(&*one.assign(b"x.rig1").expect("name"), b"ACC.rig1");
-        let key = one.proven(b"x.rig1");
+        assert_eq!(&*one.assign(POOL, b"x.rig1").expect("name"), b"ACC.rig1");
+        let key = one.proven(POOL, b"x.rig1");
         assert_ne!(key, NO_WORKER);
-        one.release(b"x.rig1");
-        assert_eq!(&*two.assign(b"x.rig1").expect("name"), b"ACC.rig1");
-        assert_eq!(two.proven(b"x.rig1"), key);
-        two.assign(b"x.rig2").expect("name");
-        assert_ne!(two.proven(b"x.rig2"), key);
+        one.release(POOL, b"x.rig1");
+        assert_eq!(&*two.assign(POOL, b"x.rig1").expect("name"), b"ACC.rig1");
+        assert_eq!(two.proven(POOL, b"x.rig1"), key);
+        two.assign(POOL, b"x.rig2").expect("name");
+        assert_ne!(two.proven(POOL, b"x.rig2"), key);
         let name = registry.keys().worker_name(adit_store::record::WorkerKey(key));
         assert_eq!(name.as_deref(), Some("ACC.rig1"));
     }

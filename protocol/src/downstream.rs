@@ -5,6 +5,7 @@
 use crate::framer::MinerFramer;
 use crate::limits::{NAMES_COUNT_MAX, USER_AGENT_BYTES_MAX};
 use crate::moment::Moment;
+use crate::pool::Origin;
 use crate::session::SessionSettings;
 use crate::value;
 use crate::workers::NO_WORKER;
@@ -36,8 +37,6 @@ pub enum Standing {
 pub struct Name {
     /// The bytes between the quotes as the miner sent them.
     pub raw: Box<[u8]>,
-    /// The JSON string that goes to the pool, quotes included.
-    pub upstream_json: Box<[u8]>,
     /// The engine's key of the worker, once the pool accepted the name.
     pub worker: u32,
     /// How it stands.
@@ -49,6 +48,8 @@ pub struct Name {
 /// The miner's half.
 #[derive(Debug)]
 pub struct Downstream {
+    /// Where it came in.
+    pub origin: Origin,
     /// Cuts its bytes into lines.
     pub framer: MinerFramer,
     /// When the connection was accepted.
@@ -68,8 +69,9 @@ pub struct Downstream {
 
 impl Downstream {
     /// A miner that just connected.
-    pub fn new(now: Moment) -> Self {
+    pub fn new(now: Moment, origin: Origin) -> Self {
         Self {
+            origin,
             framer: MinerFramer::default(),
             accepted: now,
             heard: now,
@@ -120,18 +122,9 @@ impl Downstream {
     }
 
     /// Adds a name and returns its index.
-    pub fn add_name(&mut self, raw: &[u8], upstream: &[u8]) -> u8 {
-        let mut upstream_json = Vec::with_capacity(upstream.len() + 2);
-        upstream_json.push(b'"');
-        upstream_json.extend_from_slice(upstream);
-        upstream_json.push(b'"');
-        let name = Some(Name {
-            raw: raw.into(),
-            upstream_json: upstream_json.into(),
-            worker: NO_WORKER,
-            standing: Standing::Asked,
-            asked_count: 0,
-        });
+    pub fn add_name(&mut self, raw: &[u8]) -> u8 {
+        let name =
+            Some(Name { raw: raw.into(), worker: NO_WORKER, standing: Standing::Asked, asked_count: 0 });
         if let Some(index) = self.names.iter().position(Option::is_none) {
             self.names[index] = name;
             return index as u8;
@@ -145,9 +138,9 @@ impl Downstream {
         self.names.get_mut(usize::from(index))?.take()
     }
 
-    /// Takes all names away.
-    pub fn take_names(&mut self) -> impl Iterator<Item = Name> + use<> {
-        std::mem::take(&mut self.names).into_iter().flatten()
+    /// All names and their indices.
+    pub fn names(&self) -> impl Iterator<Item = (u8, &Name)> {
+        (0..).zip(&self.names).filter_map(|(index, name)| Some((index, name.as_ref()?)))
     }
 
     /// Whether the pool accepted any of its names.
@@ -183,28 +176,32 @@ pub fn clean_user_agent(text: &str) -> Box<str> {
 mod tests {
     use super::*;
 
+    fn downstream() -> Downstream {
+        Downstream::new(Moment(0), Origin { listener: 0, address: [127, 0, 0, 1].into() })
+    }
+
     #[test]
     fn a_name_is_found_however_it_is_escaped() {
-        let mut downstream = Downstream::new(Moment(0));
-        let index = downstream.add_name(b"a/b.rig", b"ACC.rig");
+        let mut downstream = downstream();
+        let index = downstream.add_name(b"a/b.rig");
         assert_eq!(downstream.find(b"\"a/b.rig\""), Some(index));
         assert_eq!(downstream.find(br#""a\/b\u002erig""#), Some(index));
         assert_eq!(downstream.find(b"\"a/b.rig2\""), None);
         assert_eq!(downstream.find(b"\""), None);
-        let escaped = downstream.add_name(br"x\u0041", b"ACC.xA");
+        let escaped = downstream.add_name(br"x\u0041");
         assert_eq!(downstream.find(br#""x\u0041""#), Some(escaped));
     }
 
     #[test]
     fn the_place_of_a_removed_name_is_used_again() {
-        let mut downstream = Downstream::new(Moment(0));
+        let mut downstream = downstream();
         for n in 0..NAMES_COUNT_MAX {
             assert!(downstream.has_room_for_name());
-            downstream.add_name(format!("n{n}").as_bytes(), b"x");
+            downstream.add_name(format!("n{n}").as_bytes());
         }
         assert!(!downstream.has_room_for_name());
         assert!(downstream.remove_name(3).is_some());
-        assert_eq!(downstream.add_name(b"again", b"x"), 3);
+        assert_eq!(downstream.add_name(b"again"), 3);
     }
 
     #[test]

@@ -2,15 +2,52 @@
 
 use crate::job::JobKey;
 use crate::moment::Moment;
+use crate::pool::PoolId;
 use crate::verdict::RejectClass;
 
-/// One of the two peers of a session.
+/// One of the two places that a session has for connections to pools. The name stays with a connection as long as it
+/// lives, whatever part it plays: the current one, one being prepared, one that lingers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// The first place.
+    A,
+    /// The second place.
+    B,
+}
+
+impl Wire {
+    /// Both places.
+    pub const ALL: [Self; 2] = [Self::A, Self::B];
+
+    /// The place's number.
+    #[inline]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The other place.
+    #[inline]
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// One of the peers of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Downstream: the hashing device.
     Miner,
-    /// Upstream: the pool.
-    Pool,
+    /// Upstream: the pool on this wire.
+    Pool(Wire),
+}
+
+impl Side {
+    /// Every side there is.
+    pub const ALL: [Self; 3] = [Self::Miner, Self::Pool(Wire::A), Self::Pool(Wire::B)];
 }
 
 /// Why a connection will deliver nothing more, as its owner saw it.
@@ -77,6 +114,8 @@ pub enum CloseReason {
     PoolGarbage,
     /// More lines were held back during the handshake than the limit allows.
     HeldTooMuch,
+    /// No pool was there for the miner.
+    NoPool,
     /// Adit is stopping.
     Stopping,
     /// A bug in Adit, contained to this session.
@@ -103,6 +142,8 @@ pub struct ReasonKey(pub u16);
 /// A closed ticket: the end of one `mining.submit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClosedShare {
+    /// The pool that judged or should have judged it; the miner's pool of that time if it was refused here.
+    pub pool: PoolId,
     /// The engine's key of the worker; [`NO_WORKER`](crate::workers::NO_WORKER) if no pool accepted the name (yet).
     pub worker: u32,
     /// The job it was for, as the miner named it.
@@ -157,22 +198,54 @@ pub enum Oddity {
 /// What happened. Drained by the owner after each call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
-    /// The first valid request came: open the upstream connection. At most once per session.
-    Dial,
-    /// The session is over: send what is in the buffers, then close both connections. Exactly once per session.
+    /// The first valid request came: connect this wire to this pool. At most once per session.
+    Dial {
+        /// A place that is free.
+        wire: Wire,
+        /// The pool that the router chose.
+        pool: PoolId,
+    },
+    /// The current connection is of no use any more: close it. The session goes on without a pool until its owner ends it
+    /// ([`Session::end`](crate::session::Session::end)).
+    PoolLost {
+        /// Where it was. The place is free.
+        wire: Wire,
+        /// Which pool's it was.
+        pool: PoolId,
+        /// Why.
+        why: CloseReason,
+    },
+    /// The session is over: send what is in the buffers, then close all connections. Exactly once per session.
     Finish(CloseReason),
     /// A share ended.
     Share(ClosedShare),
+    /// A submit was answered here because the pool stayed silent up to its deadline.
+    UnansweredSubmit {
+        /// The silent one.
+        pool: PoolId,
+    },
     /// The pool answered subscribe.
-    Subscribed,
+    Subscribed {
+        /// Which.
+        pool: PoolId,
+    },
     /// The pool accepted a name; the engine's key of the worker.
     Authorised(u32),
     /// The pool refused a name.
-    AuthorizeRefused,
-    /// A job passed through; whether it was clean.
+    AuthorizeRefused {
+        /// Which.
+        pool: PoolId,
+        /// Whether the name was accepted before in this session.
+        worked: bool,
+    },
+    /// A job passed through.
     Job {
+        /// Whose.
+        pool: PoolId,
         /// `clean_jobs`
         clean: bool,
+        /// Whether it is the first one of its connection.
+        first: bool,
     },
     /// Something odd, to be counted.
     Odd(Oddity),

@@ -23,6 +23,7 @@ pub mod moment;
 pub mod names;
 pub mod parse;
 pub mod pending;
+pub mod pool;
 pub mod raw_id;
 pub mod reasons;
 pub mod replies;

@@ -23,6 +23,8 @@ pub const PENDING_COUNT_MAX: usize = 256;
 /// Requests of one session between the oldest that is remembered and the newest. Beyond it the oldest are forgotten if
 /// nobody is owed an answer to them, else a new request is refused.
 pub const PENDING_WINDOW_COUNT_MAX: usize = 1_024;
+/// Pools of one process, those that are not configured any more included.
+pub const POOLS_COUNT_MAX: usize = 4_096;
 /// Names authorised on one connection.
 pub const NAMES_COUNT_MAX: usize = 16;
 /// Longest worker name taken from a miner, raw bytes between the quotes.

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::event::Wire;
 use crate::job::JobKey;
 use crate::limits::{PENDING_COUNT_MAX, PENDING_WINDOW_COUNT_MAX};
 use crate::moment::Moment;
@@ -74,6 +75,8 @@ pub struct Ticket {
     pub miner_id: RawId,
     /// What was asked.
     pub asked: Asked,
+    /// The wire on which it went up; only there it is answered. `None`: it is parked, no pool being asked at present.
+    pub wire: Option<Wire>,
     /// When its line came.
     pub sent: Moment,
     /// When the miner gets our answer instead of the pool's (or, for [`Asked::Other`], when it is forgotten).
@@ -83,7 +86,7 @@ pub struct Ticket {
 #[derive(Clone, Debug)]
 enum Slot {
     Open(Ticket),
-    Late { submit: bool, until: Moment },
+    Late { submit: bool, wire: Wire, until: Moment },
     Done,
 }
 
@@ -166,13 +169,16 @@ impl Pending {
         id
     }
 
-    /// Closes the request with this id.
+    /// Closes the request with this id, if it went up on this wire.
     #[inline]
-    pub fn close(&mut self, id: u64) -> Found {
+    pub fn close(&mut self, wire: Wire, id: u64) -> Found {
         let index = id.wrapping_sub(u64::from(self.base));
         let Some(slot) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) else {
             return Found::Nothing;
         };
+        if slot.wire() != Some(wire) {
+            return Found::Nothing;
+        }
         let found = match std::mem::replace(slot, Slot::Done) {
             Slot::Open(ticket) => {
                 self.forget(&ticket);
@@ -193,10 +199,7 @@ impl Pending {
         }
         for index in 0..self.slots.len() {
             let late = match &self.slots[index] {
-                Slot::Open(ticket) if ticket.deadline <= now && !ticket.asked.is_owed() => Slot::Done,
-                Slot::Open(ticket) if ticket.deadline <= now => {
-                    Slot::Late { submit: ticket.asked.is_submit(), until: now.plus_ms(LATE_MS_MAX) }
-                }
+                Slot::Open(ticket) if ticket.deadline <= now => ticket.late(now),
                 Slot::Late { until, .. } if *until <= now => Slot::Done,
                 _ => continue,
             };
@@ -216,15 +219,41 @@ impl Pending {
     pub fn expire_handshake(&mut self, now: Moment) -> Option<(u32, Ticket)> {
         let id = self.earliest_handshake()?;
         let slot = self.slots.get_mut(id.wrapping_sub(self.base) as usize)?;
-        let late = Slot::Late { submit: false, until: now.plus_ms(LATE_MS_MAX) };
-        let Slot::Open(ticket) = std::mem::replace(slot, late) else { return None };
+        let Slot::Open(ticket) = std::mem::replace(slot, Slot::Done) else { return None };
+        *slot = ticket.late(now);
         self.earliest = self.earliest.min(now.plus_ms(LATE_MS_MAX));
         self.forget(&ticket);
         self.check();
         Some((id, ticket))
     }
 
-    /// Closes the oldest open request: the pool is gone and will not answer.
+    /// The wire will answer nothing more. Its requests of the handshake are parked; of the others the oldest is closed and
+    /// returned. Call until `None`, which forgets its marks, too: a later connection in its place has the same ids to come.
+    pub fn leave(&mut self, wire: Wire) -> Option<(u32, Ticket)> {
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if slot.wire() != Some(wire) {
+                continue;
+            }
+            match std::mem::replace(slot, Slot::Done) {
+                Slot::Open(mut ticket) if ticket.asked.is_handshake() => {
+                    ticket.wire = None;
+                    *slot = Slot::Open(ticket);
+                }
+                Slot::Open(ticket) => {
+                    self.forget(&ticket);
+                    self.check();
+                    return Some((self.base.wrapping_add(index as u32), ticket));
+                }
+                Slot::Late { .. } | Slot::Done => {}
+            }
+        }
+        self.drop_done();
+        self.check();
+        None
+    }
+
+    /// Closes the oldest open request: nobody will answer it any more.
     pub fn give_up(&mut self) -> Option<(u32, Ticket)> {
         while let Some(slot) = self.slots.pop_front() {
             let id = self.base;
@@ -286,7 +315,29 @@ impl Pending {
     }
 }
 
+impl Ticket {
+    /// What stays in its place when it is answered here.
+    fn late(&self, now: Moment) -> Slot {
+        match self.wire {
+            Some(wire) if self.asked.is_owed() => {
+                Slot::Late { submit: self.asked.is_submit(), wire, until: now.plus_ms(LATE_MS_MAX) }
+            }
+            _ => Slot::Done,
+        }
+    }
+}
+
 impl Slot {
+    /// On which wire an answer to it may come.
+    #[inline]
+    fn wire(&self) -> Option<Wire> {
+        match self {
+            Self::Open(ticket) => ticket.wire,
+            Self::Late { wire, .. } => Some(*wire),
+            Self::Done => None,
+        }
+    }
+
     /// Whether the miner still waits for an answer.
     fn is_owed(&self) -> bool {
         matches!(self, Self::Open(ticket) if ticket.asked.is_owed())
@@ -306,7 +357,8 @@ mod tests {
     use super::*;
 
     fn ticket(asked: Asked, deadline: u64) -> Ticket {
-        Ticket { miner_id: RawId::keep(b"4"), asked, sent: Moment(0), deadline: Moment(deadline) }
+        let miner_id = RawId::keep(b"4");
+        Ticket { miner_id, asked, wire: Some(Wire::A), sent: Moment(0), deadline: Moment(deadline) }
     }
 
     fn submit() -> Asked {
@@ -323,8 +375,8 @@ mod tests {
     fn a_request_closes_once() {
         let mut pending = Pending::default();
         let id = pending.open(ticket(submit(), 10));
-        assert!(matches!(pending.close(u64::from(id)), Found::Ticket(_)));
-        assert!(matches!(pending.close(u64::from(id)), Found::Nothing));
+        assert!(matches!(pending.close(Wire::A, u64::from(id)), Found::Ticket(_)));
+        assert!(matches!(pending.close(Wire::A, u64::from(id)), Found::Nothing));
         assert_eq!(pending.next_deadline(), Moment::NEVER);
     }
 
@@ -333,7 +385,7 @@ mod tests {
         let mut pending = Pending::default();
         let ids: Vec<u32> = (0..5).map(|n| pending.open(ticket(Asked::Authorize(n), 10))).collect();
         for n in [3, 0, 4, 1, 2] {
-            let found = pending.close(u64::from(ids[n]));
+            let found = pending.close(Wire::A, u64::from(ids[n]));
             assert!(
                 matches!(found, Found::Ticket(Ticket { asked: Asked::Authorize(m), .. }) if usize::from(m) == n)
             );
@@ -346,7 +398,7 @@ mod tests {
         let mut pending = Pending::default();
         let id = u64::from(pending.open(ticket(submit(), 10)));
         for other in [0, 42, id - 1, id + 1, u64::MAX] {
-            assert!(matches!(pending.close(other), Found::Nothing));
+            assert!(matches!(pending.close(Wire::A, other), Found::Nothing));
         }
     }
 
@@ -359,12 +411,12 @@ mod tests {
         assert_eq!(pending.expire(Moment(10)).map(|(id, _)| id), Some(early));
         assert!(pending.expire(Moment(10)).is_none());
         assert_eq!(pending.next_deadline(), Moment(20));
-        assert!(matches!(pending.close(u64::from(kept)), Found::Ticket(_)));
+        assert!(matches!(pending.close(Wire::A, u64::from(kept)), Found::Ticket(_)));
         assert!(pending.expire(Moment(10).plus_ms(LATE_MS_MAX)).is_none());
-        assert!(matches!(pending.close(u64::from(early)), Found::Nothing));
+        assert!(matches!(pending.close(Wire::A, u64::from(early)), Found::Nothing));
         let early = pending.open(ticket(submit(), 10));
         assert!(pending.expire(Moment(10)).is_some());
-        assert!(matches!(pending.close(u64::from(early)), Found::Late { submit: true }));
+        assert!(matches!(pending.close(Wire::A, u64::from(early)), Found::Late { submit: true }));
     }
 
     #[test]
@@ -375,7 +427,7 @@ mod tests {
             let id = pending.open(ticket(submit(), 10));
             taken += 1;
             if taken > 1 {
-                pending.close(u64::from(id));
+                pending.close(Wire::A, u64::from(id));
             }
         }
         assert_eq!(taken, PENDING_WINDOW_COUNT_MAX);
@@ -390,9 +442,9 @@ mod tests {
         for _ in 0..3 * PENDING_WINDOW_COUNT_MAX {
             assert!(pending.has_room());
             let id = pending.open(ticket(submit(), 10));
-            assert!(matches!(pending.close(u64::from(id)), Found::Ticket(_)));
+            assert!(matches!(pending.close(Wire::A, u64::from(id)), Found::Ticket(_)));
         }
-        assert!(matches!(pending.close(u64::from(other)), Found::Nothing));
+        assert!(matches!(pending.close(Wire::A, u64::from(other)), Found::Nothing));
         assert!(pending.slots.is_empty() && pending.slots.capacity() <= 2 * SLOTS_KEPT_MAX);
     }
 
@@ -411,10 +463,31 @@ mod tests {
     fn giving_up_returns_every_open_request_in_order() {
         let mut pending = Pending::default();
         let ids: Vec<u32> = (0..4).map(|n| pending.open(ticket(Asked::Authorize(n), 10))).collect();
-        pending.close(u64::from(ids[1]));
+        pending.close(Wire::A, u64::from(ids[1]));
         let rest: Vec<u32> = std::iter::from_fn(|| pending.give_up()).map(|(id, _)| id).collect();
         assert_eq!(rest, [ids[0], ids[2], ids[3]]);
         assert_eq!(pending.owed_count(), 0);
         assert_eq!(pending.open(ticket(submit(), 10)), ids[3] + 1);
+    }
+
+    #[test]
+    fn what_a_lost_wire_owes_is_closed_or_parked_and_nothing_on_it_answers_any_more() {
+        let mut pending = Pending::default();
+        let late = pending.open(ticket(submit(), 5));
+        let parked = pending.open(ticket(Asked::Subscribe, 10));
+        let share = pending.open(ticket(submit(), 10));
+        let elsewhere = pending.open(Ticket { wire: Some(Wire::B), ..ticket(submit(), 10) });
+        assert_eq!(pending.expire(Moment(5)).map(|(id, _)| id), Some(late));
+        assert!(matches!(pending.close(Wire::A, u64::from(elsewhere)), Found::Nothing), "another wire's");
+        let left: Vec<u32> = std::iter::from_fn(|| pending.leave(Wire::A)).map(|(id, _)| id).collect();
+        assert_eq!(left, [share]);
+        for id in [late, parked, share] {
+            assert!(matches!(pending.close(Wire::A, u64::from(id)), Found::Nothing));
+        }
+        assert_eq!((pending.earliest_handshake(), pending.owed_count()), (Some(parked), 2));
+        assert!(matches!(pending.close(Wire::B, u64::from(elsewhere)), Found::Ticket(_)));
+        assert_eq!(pending.expire(Moment(10)).map(|(id, _)| id), Some(parked));
+        assert!(pending.expire(Moment(10)).is_none());
+        assert!(pending.slots.is_empty(), "no mark stays of what no wire can answer");
     }
 }

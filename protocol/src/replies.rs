@@ -54,6 +54,11 @@ pub const POOL_SILENT: LocalError = LocalError { class: RejectClass::Other, text
 /// The connection to the pool ended before it answered.
 pub const POOL_LOST: LocalError = LocalError { class: RejectClass::Other, text: "pool connection lost" };
 
+/// No pool is there for a miner that just came.
+pub const NO_POOL: LocalError = LocalError { class: RejectClass::Other, text: "no pool available" };
+/// A share while the miner's pool is gone and the next one is not there: its job was the gone one's.
+pub const BETWEEN_POOLS: LocalError = LocalError { class: RejectClass::Stale, text: "pool connection lost" };
+
 /// What an HTTP client gets that took the Stratum port for a web server.
 pub const HTTP_ANSWER: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\

@@ -1,19 +1,18 @@
-//! The pool's half of a session: what it has granted, told and left unanswered.
+//! One wire of a session: what its pool has granted and told.
 //!
 //! State and judgement only; the lines are handled in [`session`](crate::session).
 
 use crate::framer::PoolFramer;
-use crate::job::JobTable;
 use crate::limits::{EXTRANONCE1_BYTES_MAX, EXTRANONCE2_SIZE_MAX};
 use crate::moment::Moment;
-use crate::pending::Pending;
-use crate::session::SessionSettings;
+use crate::pool::{Deadlines, PoolId, Terms};
 use crate::value;
 
 /// How the connection to the pool stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Link {
-    /// Not wanted yet.
+    /// There is none: the place is free.
+    #[default]
     Idle,
     /// Being made.
     Dialling,
@@ -71,13 +70,17 @@ impl Extranonce {
     }
 }
 
-/// The pool's half.
-#[derive(Debug)]
+/// A connection to a pool, or the place for one.
+#[derive(Debug, Default)]
 pub struct Upstream {
     /// Cuts its bytes into lines.
     pub framer: PoolFramer,
+    /// Which pool it is.
+    pub pool: PoolId,
     /// How the connection stands.
     pub link: Link,
+    /// How long the pool may take, as of the moment at which it was wanted.
+    pub deadlines: Deadlines,
     /// When its last bytes came, or when the connection was made.
     pub heard: Moment,
     /// What subscribe gave, once the pool answered it.
@@ -86,38 +89,28 @@ pub struct Upstream {
     pub difficulty: f64,
     /// The version bits that the miner may roll.
     pub version_mask: u32,
-    /// The jobs that passed through, newest kept.
-    pub jobs: JobTable,
     /// Counts up when the extranonce changes: shares of older jobs cannot be checked here any more.
     pub generation: u8,
     /// Lines that were not Stratum.
     pub garbage_count: u16,
-    /// What waits for an answer.
-    pub pending: Pending,
-}
-
-impl Default for Upstream {
-    fn default() -> Self {
-        Self {
-            framer: PoolFramer::default(),
-            link: Link::Idle,
-            heard: Moment::default(),
-            extranonce: None,
-            difficulty: 0.0,
-            version_mask: 0,
-            jobs: JobTable::default(),
-            generation: 0,
-            garbage_count: 0,
-            pending: Pending::default(),
-        }
-    }
+    /// Whether a job came.
+    pub had_job: bool,
+    /// The miner's names as JSON strings for this pool, quotes included, at the indices that they have in
+    /// [`Downstream`](crate::downstream::Downstream). Each is one use of the name, to be released.
+    names: Vec<Option<Box<[u8]>>>,
 }
 
 impl Upstream {
+    /// A wire that is about to be connected to this pool.
+    pub fn dialling(pool: PoolId, terms: &Terms) -> Self {
+        Self { pool, link: Link::Dialling, deadlines: terms.deadlines, ..Self::default() }
+    }
+
     /// When the pool's silence has lasted too long.
-    pub fn silence_deadline(&self, settings: &SessionSettings) -> Moment {
+    #[inline]
+    pub fn silence_deadline(&self) -> Moment {
         match self.link {
-            Link::Up => self.heard.plus_ms(settings.pool_silence_ms),
+            Link::Up => self.heard.plus_ms(self.deadlines.silence_ms.into()),
             Link::Idle | Link::Dialling => Moment::NEVER,
         }
     }
@@ -142,6 +135,30 @@ impl Upstream {
         if let Some(mask) = mask(raw) {
             self.version_mask = mask;
         }
+    }
+
+    /// How the pool calls the name at this index, as a JSON string.
+    #[inline]
+    pub fn name(&self, index: u8) -> Option<&[u8]> {
+        self.names.get(usize::from(index))?.as_deref()
+    }
+
+    /// Notes how the pool calls the name at this index.
+    pub fn set_name(&mut self, index: u8, upstream: &[u8]) {
+        let mut json = Vec::with_capacity(upstream.len() + 2);
+        json.push(b'"');
+        json.extend_from_slice(upstream);
+        json.push(b'"');
+        let index = usize::from(index);
+        if self.names.len() <= index {
+            self.names.resize(index + 1, None);
+        }
+        self.names[index] = Some(json.into());
+    }
+
+    /// Forgets the name at this index. Whether there was one.
+    pub fn remove_name(&mut self, index: u8) -> bool {
+        self.names.get_mut(usize::from(index)).is_some_and(|name| name.take().is_some())
     }
 }
 

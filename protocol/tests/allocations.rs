@@ -3,7 +3,7 @@
 
 mod rig;
 
-use adit_protocol::event::{Event, Outcome, Side};
+use adit_protocol::event::{Event, Outcome, Side, Wire};
 use adit_protocol::framer::{BufferPool, Framer, MinerFramer, PoolFramer, Received};
 use adit_protocol::limits::LINE_PADDING;
 use adit_protocol::message::Kind;
@@ -86,11 +86,11 @@ fn a_share_goes_up_and_its_verdict_down_without_an_allocation() {
             let mut cx = Context {
                 now: Moment(id),
                 to_miner: &mut to_miner,
-                to_pool: &mut to_pool,
+                to_wires: [&mut to_pool, &mut Vec::new()],
                 shared: &mut shared,
             };
             session.receive(Side::Miner, &mut sent, submit.len(), &mut cx);
-            session.receive(Side::Pool, answer, answer_len, &mut cx);
+            session.receive(Side::Pool(Wire::A), answer, answer_len, &mut cx);
         });
         assert!(to_pool.starts_with(format!("{{\"id\":{id},\"method\":\"mining.submit\"").as_bytes()));
         assert_eq!(to_miner, b"{\"id\":4,\"result\":true,\"error\":null}\n");

@@ -2,11 +2,12 @@
 
 mod rig;
 
-use adit_protocol::event::{CloseReason, Event, Oddity, Outcome, Side};
+use adit_protocol::event::{CloseReason, Event, Oddity, Outcome, Side, Wire};
 use adit_protocol::limits::{NAMES_COUNT_MAX, PENDING_COUNT_MAX};
 use adit_protocol::moment::Moment;
-use adit_protocol::session::{Session, SessionSettings};
-use rig::{Rig, shared_with};
+use adit_protocol::pool::Terms;
+use adit_protocol::session::SessionSettings;
+use rig::{POOL, Rig, shared_with};
 
 const SUBMIT: &str = "{\"id\":4,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"j1\",\"00000001\",\"66252f80\",\"00534aa3\"]}\n";
 
@@ -20,8 +21,8 @@ fn submit(id: &str, name: &str) -> String {
 fn a_miner_mines_through_it() {
     let mut rig = Rig::default();
     rig.miner("{\"id\": 1, \"method\": \"mining.subscribe\", \"params\": [\"cpuminer/2.5.1\"]}\n");
-    assert_eq!(rig.events, [Event::Dial]);
-    rig.call(Session::connected);
+    assert_eq!(rig.events, [Event::Dial { wire: Wire::A, pool: POOL }]);
+    rig.connected(Wire::A);
     assert_eq!(
         rig.take_pool(),
         "{\"id\": 1000, \"method\": \"mining.subscribe\", \"params\": [\"cpuminer/2.5.1\"]}\n"
@@ -117,7 +118,7 @@ fn answers_reach_the_miner_in_the_order_of_its_handshake() {
     let mut rig = Rig::default();
     rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"version-rolling\"],{}]}\n");
     rig.miner("{\"id\":2,\"method\":\"mining.subscribe\",\"params\":[]}\n{\"id\":3,\"method\":\"mining.authorize\",\"params\":[\"a\",\"x\"]}\n");
-    rig.call(Session::connected);
+    rig.connected(Wire::A);
     rig.pool("{\"id\":1001,\"result\":[[],\"ab\",4]}\n{\"method\":\"mining.set_difficulty\",\"params\":[1]}\n{\"id\":1002,\"result\":true}\n");
     assert_eq!(rig.take_miner(), "");
     rig.pool("{\"id\":1000,\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\"}}\n");
@@ -133,7 +134,7 @@ fn a_pool_that_never_answers_configure_does_not_stop_the_handshake() {
     let mut rig = Rig::default();
     rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"version-rolling\",\"minimum-difficulty\"],{}]}\n");
     rig.miner("{\"id\":2,\"method\":\"mining.subscribe\",\"params\":[]}\n");
-    rig.call(Session::connected);
+    rig.connected(Wire::A);
     rig.pool("{\"id\":1001,\"result\":[[],\"ab\",4]}\n");
     rig.pass_ms(9_999);
     assert_eq!(rig.take_miner(), "");
@@ -151,7 +152,7 @@ fn a_pool_that_never_answers_configure_does_not_stop_the_handshake() {
 fn a_hold_that_is_full_answers_for_the_pool_at_once() {
     let mut rig = Rig::default();
     rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"info\"],{}]}\n{\"id\":2,\"method\":\"mining.subscribe\",\"params\":[]}\n");
-    rig.call(Session::connected);
+    rig.connected(Wire::A);
     rig.pool("{\"id\":1001,\"result\":[[],\"ab\",4]}\n");
     let line = format!("{{\"method\":\"mining.notify\",\"params\":[\"{}\"]}}\n", "x".repeat(4_000));
     for _ in 0..40 {
@@ -234,15 +235,16 @@ fn reconnect_is_not_passed_down_and_text_is() {
 fn a_pool_that_speaks_garbage_is_given_up() {
     let mut rig = Rig::mining("a.b");
     rig.miner(SUBMIT);
-    rig.bytes(Side::Pool, &b"\x00\x01\xff noise\n".repeat(9));
+    rig.bytes(Side::Pool(Wire::A), &b"\x00\x01\xff noise\n".repeat(9));
     assert_eq!(rig.take_miner(), "{\"id\":4,\"result\":null,\"error\":[20,\"pool connection lost\",null]}\n");
     assert_eq!(rig.finished(), Some(CloseReason::PoolGarbage));
 }
 
 #[test]
 fn names_are_rewritten_in_authorize_and_submit() {
-    let settings = SessionSettings { password: Some("secret".into()), ..SessionSettings::default() };
-    let mut rig = Rig::with(shared_with(settings, Some("ACCOUNT"), Some("{account}.{name}")));
+    let mut shared = shared_with(SessionSettings::default(), Some("ACCOUNT"), Some("{account}.{name}"));
+    shared.terms.set(POOL, Terms { password: Some("secret".into()), ..Terms::default() });
+    let mut rig = Rig::with(shared);
     rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n{\"params\": [\"john.test\"], \"id\":2, \"method\":\"mining.authorize\"}\n");
     rig.miner("{\"id\":3,\"method\":\"mining.authorize\",\"params\":[\"john_test\",\"d=4096\"]}\n");
     rig.miner(&submit("\"s\"", "john.test"));
@@ -397,7 +399,7 @@ fn the_share_check_notes_what_a_share_reached_and_leaves_the_verdict_to_the_pool
     let mut rig = Rig::with(shared_with(settings, None, None));
     rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[\"version-rolling\"],{}]}\n");
     rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
-    rig.call(Session::connected);
+    rig.connected(Wire::A);
     rig.pool("{\"id\":1000,\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\"}}\n");
     rig.pool("{\"id\":1001,\"result\":[[],\"f000000a\",8]}\n{\"id\":1002,\"result\":true}\n{\"method\":\"mining.set_difficulty\",\"params\":[0.001]}\n");
     rig.pool(

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use adit_protocol::event::{CloseReason, Event, Gone, Outcome, Side};
+use adit_protocol::event::{CloseReason, Event, Gone, Outcome, Side, Wire};
 use adit_protocol::limits::{MINER_LINE_BYTES_MAX, POOL_LINE_BYTES_MAX};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Session, SessionSettings};
@@ -40,7 +40,7 @@ fn other_protocols_end_at_once() {
         }
         assert_eq!(rig.finished(), Some(reason), "{:?}", String::from_utf8_lossy(bytes));
         assert_eq!(!rig.take_miner().is_empty(), answered);
-        assert!(!rig.events.contains(&Event::Dial), "scanners cost nothing");
+        assert!(!rig.events.iter().any(|event| matches!(event, Event::Dial { .. })), "scanners cost nothing");
     }
 }
 
@@ -69,7 +69,7 @@ fn a_lost_pool_leaves_no_request_open() {
         rig.miner(SUBMIT);
         rig.miner(&submit("5", "a.b"));
         rig.pool("{\"id\":1003,\"result\":true}\n");
-        rig.gone(Side::Pool, why);
+        rig.gone(Side::Pool(Wire::A), why);
         assert_eq!(
             rig.take_miner(),
             "{\"id\":5,\"result\":true}\n{\"id\":4,\"result\":null,\"error\":[20,\"pool connection lost\",null]}\n"
@@ -105,7 +105,7 @@ fn a_miner_that_leaves_a_silent_pool_ends_its_session_by_its_own_reason() {
     let settings = SessionSettings { settle_ms: 20_000, ..SessionSettings::default() };
     let mut rig = Rig::with(shared_with(settings, None, None));
     rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
-    rig.call(Session::connected);
+    rig.connected(Wire::A);
     rig.gone(Side::Miner, Gone::Closed);
     rig.pass_ms(10_000);
     assert_eq!(rig.finished(), Some(CloseReason::MinerClosed));
@@ -115,7 +115,7 @@ fn a_miner_that_leaves_a_silent_pool_ends_its_session_by_its_own_reason() {
 fn stopping_waits_for_verdicts_up_to_its_limit() {
     let mut rig = Rig::mining("a.b");
     rig.miner(SUBMIT);
-    rig.call(|session, cx| session.stop(Moment(0).plus_ms(3_000), cx));
+    rig.call(|session, cx| session.end(CloseReason::Stopping, Moment(0).plus_ms(3_000), cx));
     assert_eq!(rig.finished(), None);
     rig.pass_ms(2_999);
     assert_eq!(rig.finished(), None);
@@ -128,7 +128,7 @@ fn stopping_waits_for_verdicts_up_to_its_limit() {
 fn shares_sent_while_settling_do_not_put_off_the_end() {
     let mut rig = Rig::mining("a.b");
     rig.miner(SUBMIT);
-    rig.call(|session, cx| session.stop(Moment(0).plus_ms(3_000), cx));
+    rig.call(|session, cx| session.end(CloseReason::Stopping, Moment(0).plus_ms(3_000), cx));
     rig.pass_ms(2_000);
     rig.miner(&submit("5", "a.b"));
     rig.pass_ms(1_000);
@@ -148,7 +148,7 @@ fn each_deadline_of_the_miner_has_its_own_reason() {
     assert_eq!(rig.finished(), Some(CloseReason::SubscribeTimeout));
     let mut rig = Rig::default();
     rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
-    rig.call(Session::connected);
+    rig.connected(Wire::A);
     rig.pool("{\"id\":1000,\"result\":[[],\"ab\",4]}\n");
     rig.pass_ms(60_000);
     assert_eq!(rig.finished(), Some(CloseReason::AuthorizeTimeout));
@@ -167,7 +167,7 @@ fn each_deadline_of_the_miner_has_its_own_reason() {
 fn a_subscribe_that_is_never_answered_ends_the_session_with_an_answer() {
     let mut rig = Rig::default();
     rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
-    rig.call(Session::connected);
+    rig.connected(Wire::A);
     rig.pass_ms(10_000);
     assert_eq!(rig.take_miner(), "{\"id\":1,\"result\":null,\"error\":[20,\"pool did not answer\",null]}\n");
     assert_eq!(rig.finished(), Some(CloseReason::PoolSilent));
@@ -181,14 +181,14 @@ fn a_subscribe_that_is_never_answered_ends_the_session_with_an_answer() {
 #[test]
 fn nothing_is_said_after_the_end() {
     let mut rig = Rig::mining("a.b");
-    rig.gone(Side::Pool, Gone::Closed);
+    rig.gone(Side::Pool(Wire::A), Gone::Closed);
     rig.take_miner();
     rig.events.clear();
     rig.miner(SUBMIT);
     rig.pool("{\"id\":1002,\"result\":true}\n");
     rig.gone(Side::Miner, Gone::Closed);
     rig.call(Session::timeout);
-    rig.call(|session, cx| session.stop(Moment(0), cx));
+    rig.call(|session, cx| session.end(CloseReason::Stopping, Moment(0), cx));
     assert_eq!((rig.take_miner(), rig.take_pool(), rig.events.len()), (String::new(), String::new(), 0));
     assert_eq!(rig.session.deadline(&rig.shared.settings), Moment::NEVER);
 }

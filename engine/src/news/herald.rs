@@ -220,6 +220,7 @@ mod tests {
 
     fn rejected(worker: u32) -> ClosedShare {
         ClosedShare {
+            pool: adit_protocol::pool::PoolId(1),
             worker,
             job: JobKey::of_raw(b"\"j\"").expect("a job id"),
             difficulty: 8.0,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use adit_protocol::event::Side;
+use adit_protocol::event::{Side, Wire};
 
 use super::buffers::Buffer;
 
@@ -17,29 +17,36 @@ pub struct Token {
     pub index: u32,
     /// How often the slot was used before; only the low [`Token::GENERATION_BITS`] bits come back.
     pub generation: u32,
-    /// Which of the owner's two sockets.
+    /// Which of the owner's sockets.
     pub side: Side,
 }
 
 impl Token {
     /// Bits of the generation that survive the way through the kernel.
-    pub const GENERATION_BITS: u32 = 27;
+    pub const GENERATION_BITS: u32 = 26;
     /// The largest generation.
     pub const GENERATION_MAX: u32 = (1 << Self::GENERATION_BITS) - 1;
 
     /// 60 bits: side, generation, index.
     pub(super) fn to_bits(self) -> u64 {
-        u64::from(self.index) << 28
-            | u64::from(self.generation & Self::GENERATION_MAX) << 1
-            | u64::from(self.side == Side::Pool)
+        let side = match self.side {
+            Side::Miner => 0,
+            Side::Pool(Wire::A) => 1,
+            Side::Pool(Wire::B) => 2,
+        };
+        u64::from(self.index) << 28 | u64::from(self.generation & Self::GENERATION_MAX) << 2 | side
     }
 
     /// The reverse of [`Token::to_bits`].
     pub(super) fn from_bits(bits: u64) -> Self {
         Self {
             index: (bits >> 28) as u32,
-            generation: (bits >> 1) as u32 & Self::GENERATION_MAX,
-            side: if bits & 1 == 1 { Side::Pool } else { Side::Miner },
+            generation: (bits >> 2) as u32 & Self::GENERATION_MAX,
+            side: match bits & 3 {
+                1 => Side::Pool(Wire::A),
+                2 => Side::Pool(Wire::B),
+                _ => Side::Miner,
+            },
         }
     }
 }
@@ -141,7 +148,7 @@ mod tests {
     fn a_token_survives_the_way_through_the_kernel() {
         for index in [0, 1, 77, u32::MAX] {
             for generation in [0, 1, Token::GENERATION_MAX] {
-                for side in [Side::Miner, Side::Pool] {
+                for side in Side::ALL {
                     let token = Token { index, generation, side };
                     assert!(token.to_bits() < 1 << 60);
                     assert_eq!(Token::from_bits(token.to_bits()), token);

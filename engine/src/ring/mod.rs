@@ -85,8 +85,8 @@ impl Operation {
 pub struct Arena {
     /// Bytes for miners.
     pub to_miner: Vec<u8>,
-    /// Bytes for pools.
-    pub to_pool: Vec<u8>,
+    /// Bytes for pools, by the wire that they go on.
+    pub to_wires: [Vec<u8>; 2],
 }
 
 impl Arena {
@@ -94,12 +94,21 @@ impl Arena {
     pub fn toward(&mut self, side: Side) -> &mut Vec<u8> {
         match side {
             Side::Miner => &mut self.to_miner,
-            Side::Pool => &mut self.to_pool,
+            Side::Pool(wire) => &mut self.to_wires[wire.index()],
+        }
+    }
+
+    /// A range of the bytes for one side.
+    fn bytes(&self, side: Side, range: Range<usize>) -> Option<&[u8]> {
+        match side {
+            Side::Miner => self.to_miner.get(range),
+            Side::Pool(wire) => self.to_wires[wire.index()].get(range),
         }
     }
 
     fn clear(&mut self) {
-        for bytes in [&mut self.to_miner, &mut self.to_pool] {
+        for side in Side::ALL {
+            let bytes = self.toward(side);
             bytes.clear();
             if bytes.capacity() > ARENA_KEPT_BYTES {
                 bytes.shrink_to(ARENA_KEPT_BYTES);

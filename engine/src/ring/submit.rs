@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use adit_protocol::event::Side;
 use io_uring::{EnterFlags, cqueue, opcode, squeue, types};
 
 use super::completion::{Completion, Errno, FailedSend, Received, Token};
@@ -199,11 +198,7 @@ impl Ring {
     fn push_planned(&mut self) {
         let planned = std::mem::take(&mut self.planned);
         for (index, send) in planned.iter().enumerate() {
-            let bytes = match send.token.side {
-                Side::Miner => &self.arena.to_miner,
-                Side::Pool => &self.arena.to_pool,
-            };
-            let Some(bytes) = bytes.get(send.range.clone()) else {
+            let Some(bytes) = self.arena.bytes(send.token.side, send.range.clone()) else {
                 self.short.push((index, -libc::EINVAL));
                 continue;
             };
@@ -232,12 +227,8 @@ impl Ring {
                 Err(Errno(libc::EAGAIN)) => (0, None),
                 Err(error) => (0, Some(error)),
             };
-            let bytes = match send.token.side {
-                Side::Miner => &self.arena.to_miner,
-                Side::Pool => &self.arena.to_pool,
-            };
-            let unsent =
-                bytes.get(send.range.start.saturating_add(taken)..send.range.end).unwrap_or_default();
+            let rest = send.range.start.saturating_add(taken)..send.range.end;
+            let unsent = self.arena.bytes(send.token.side, rest).unwrap_or_default();
             self.failed_sends.push(FailedSend { token: send.token, unsent: unsent.to_vec(), broken });
         }
         self.planned.clear();

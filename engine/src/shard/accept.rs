@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 
-use adit_protocol::event::Side;
+use adit_protocol::event::{CloseReason, Side};
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::Origin;
 use adit_protocol::session::Session;
 use socket2::SockRef;
 
@@ -62,7 +63,7 @@ impl Plane {
     /// A connection, or a failure to take one.
     pub(super) fn on_accepted(&mut self, index: u32, socket: Result<OwnedFd, Errno>, armed: bool) {
         match socket {
-            Ok(socket) => self.admit(socket),
+            Ok(socket) => self.admit(index, socket),
             Err(Errno::CANCELLED) => {}
             Err(error) => self.accept_failed(index, error),
         }
@@ -99,17 +100,17 @@ impl Plane {
 
     /// The accept has ended: what is still queued is taken, since closing the listener would reset it.
     fn close_listener(&mut self, at: usize) {
-        let Listening { listener, .. } = self.listeners.remove(at);
+        let Listening { listener, index, .. } = self.listeners.remove(at);
         if let Err(error) = listener.set_nonblocking(true) {
             log::warn!("a listener's queue could not be emptied: {error}");
             return;
         }
         while let Ok((socket, _)) = listener.accept() {
-            self.admit(socket.into());
+            self.admit(index, socket.into());
         }
     }
 
-    fn admit(&mut self, socket: OwnedFd) {
+    fn admit(&mut self, listener: u32, socket: OwnedFd) {
         let peer = SockRef::from(&socket).peer_addr().ok().and_then(|address| address.as_socket());
         let Some(peer) = peer else {
             // It was reset before we looked.
@@ -132,11 +133,12 @@ impl Plane {
         let record = Record::new(peer, self.now);
         self.vitals.arrived();
         self.news.opened(peer, self.now);
-        let key = self.pairs.insert(Pair::new(socket, place, Session::new(self.now), record));
+        let origin = Origin { listener: listener as u16, address: peer.ip().to_canonical() };
+        let key = self.pairs.insert(Pair::new(socket, place, Session::new(self.now, origin), record));
         self.arm_receive(key, Side::Miner);
         self.set_timer(key);
         if self.stop_at.is_some() {
-            self.stop_session(key, self.now);
+            self.end_session(key, CloseReason::Stopping, self.now);
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use adit_protocol::event::{Gone, Side};
+use adit_protocol::event::{Gone, Side, Wire};
 use adit_protocol::moment::Moment;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -18,12 +18,13 @@ use crate::ring::completion::Errno;
 const ATTEMPT_MS_MIN: u64 = 1_000;
 
 impl Plane {
-    /// The session wants its pool.
-    pub(super) fn dial(&mut self, key: Key) {
+    /// The session wants its pool on this wire.
+    pub(super) fn dial(&mut self, key: Key, wire: Wire) {
         let addresses = self.addresses.newest();
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let until = self.now.plus_ms(self.connect_ms);
         pair.dialling = Some(Box::new(Dialling {
+            wire,
             addresses,
             next: 0,
             attempt_until: Moment::NEVER,
@@ -34,9 +35,9 @@ impl Plane {
     }
 
     /// A connect ended.
-    pub(super) fn on_connected(&mut self, key: Key, result: Result<(), Errno>) {
-        let Some(pair) = self.pairs.get_mut(key) else { return };
-        pair.pool.connecting = false;
+    pub(super) fn on_connected(&mut self, key: Key, side: Side, result: Result<(), Errno>) {
+        let (Some(pair), Side::Pool(wire)) = (self.pairs.get_mut(key), side) else { return };
+        pair.end_mut(side).connecting = false;
         if pair.phase != Phase::Open {
             return self.ending_moved(key);
         }
@@ -46,13 +47,13 @@ impl Plane {
                 self.vitals.connecting.record((self.connect_ms * 1_000).saturating_sub(left_us));
             }
             self.addresses.note_dial(true);
-            self.arm_receive(key, Side::Pool);
-            self.connected(key);
-            self.send_waiting(key, Side::Pool);
+            self.arm_receive(key, side);
+            self.connected(key, wire);
+            self.send_waiting(key, side);
             return;
         };
         self.counters.count(Counter::DialsFailed);
-        pair.pool.socket = None;
+        pair.end_mut(side).socket = None;
         let timed_out = pair.dialling.as_ref().is_some_and(|dialling| dialling.timed_out);
         let why = if timed_out { Gone::DialTimeout } else { Gone::DialFailed };
         if !timed_out {
@@ -68,7 +69,7 @@ impl Plane {
         if dialling.attempt_until <= self.now {
             dialling.timed_out = true;
             dialling.attempt_until = Moment::NEVER;
-            self.ring.cancel_connect(key.token(Side::Pool));
+            self.ring.cancel_connect(key.token(Side::Pool(dialling.wire)));
         }
     }
 
@@ -76,6 +77,8 @@ impl Plane {
     fn try_next_address(&mut self, key: Key, mut why: Gone) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let Some(dialling) = &mut pair.dialling else { return };
+        let side = Side::Pool(dialling.wire);
+        let end = &mut pair.wires[dialling.wire.index()];
         while let Some(&address) = dialling.addresses.get(dialling.next)
             && self.now < dialling.until
         {
@@ -93,16 +96,16 @@ impl Plane {
             let attempt_ms = (self.connect_ms / dialling.addresses.len() as u64).max(ATTEMPT_MS_MIN);
             dialling.attempt_until = self.now.plus_ms(attempt_ms).min(dialling.until);
             dialling.timed_out = false;
-            self.ring.connect(socket.as_fd(), address, key.token(Side::Pool));
-            pair.pool.connecting = true;
-            pair.pool.socket = Some(socket);
+            self.ring.connect(socket.as_fd(), address, key.token(side));
+            end.connecting = true;
+            end.socket = Some(socket);
             return self.set_timer(key);
         }
         self.addresses.note_dial(false);
         pair.dialling = None;
-        (pair.pool.broken, pair.pool.lost) = (true, true);
-        pair.pool.output.discard();
-        self.lost.push((key, Side::Pool, why));
+        (end.broken, end.lost) = (true, true);
+        end.output.discard();
+        self.lost.push((key, side, why));
     }
 }
 

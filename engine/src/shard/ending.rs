@@ -34,18 +34,20 @@ impl Plane {
         }
         pair.phase = Phase::Flushing(self.now.plus_ms(FLUSH_MS));
         pair.dialling = None;
-        if pair.pool.connecting {
-            // Nobody is left who could want this pool.
-            (pair.pool.broken, pair.pool.lost) = (true, true);
-            self.ring.cancel_connect(key.token(Side::Pool));
-        }
-        for side in [Side::Miner, Side::Pool] {
-            pair.end_mut(side).paused = false;
+        for side in Side::ALL {
+            let end = pair.end_mut(side);
+            end.paused = false;
+            if end.connecting {
+                // Nobody is left who could want this pool.
+                (end.broken, end.lost) = (true, true);
+                self.ring.cancel_connect(key.token(side));
+            }
         }
         // The peers' own ends are worth waiting for: closing a socket with unread bytes would reset it, and our last
         // bytes with it.
-        self.arm_receive(key, Side::Miner);
-        self.arm_receive(key, Side::Pool);
+        for side in Side::ALL {
+            self.arm_receive(key, side);
+        }
         self.set_timer(key);
         self.ending.push(key);
     }
@@ -74,7 +76,7 @@ impl Plane {
         }
         self.stop_at = Some(until.plus_ms(2 * FLUSH_MS));
         for key in self.pairs.keys() {
-            self.stop_session(key, until);
+            self.end_session(key, CloseReason::Stopping, until);
         }
         self.stop_accepting();
     }
@@ -84,8 +86,7 @@ impl Plane {
         self.stop_at = Some(Moment::NEVER);
         self.stop_accepting();
         for key in self.pairs.keys() {
-            self.stop_session(key, self.now);
-            self.time_out_session(key);
+            self.end_session(key, CloseReason::Stopping, self.now);
             self.shut(key);
             self.ending.push(key);
         }
@@ -94,7 +95,7 @@ impl Plane {
     fn advance_ending(&mut self, key: Key) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         if let Phase::Flushing(until) = pair.phase {
-            for side in [Side::Miner, Side::Pool] {
+            for side in Side::ALL {
                 let end = pair.end_mut(side);
                 if !end.finished
                     && end.output.waiting() == 0
@@ -105,7 +106,7 @@ impl Plane {
                     end.finished = true;
                 }
             }
-            if pair.miner.is_over() && pair.pool.is_over() {
+            if pair.is_over() {
                 self.shut(key);
             } else if self.now >= until {
                 self.reset(key);
@@ -124,7 +125,7 @@ impl Plane {
     /// And the kernel need not keep what one that does not read was sent.
     fn reset(&mut self, key: Key) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        for end in [&pair.miner, &pair.pool] {
+        for end in Side::ALL.map(|side| pair.end(side)) {
             if let Some(socket) = &end.socket
                 && !(end.finished && end.ended)
             {
@@ -138,16 +139,16 @@ impl Plane {
     fn shut(&mut self, key: Key) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         pair.phase = Phase::Closing;
-        for side in [Side::Miner, Side::Pool] {
+        for side in Side::ALL {
             let end = pair.end_mut(side);
             end.output.discard();
             if let Some(socket) = &end.socket {
                 // It fails only on a socket that never stood or is gone already.
                 let _ = SockRef::from(socket).shutdown(Shutdown::Both);
             }
-        }
-        if pair.pool.connecting {
-            self.ring.cancel_connect(key.token(Side::Pool));
+            if end.connecting {
+                self.ring.cancel_connect(key.token(side));
+            }
         }
     }
 }

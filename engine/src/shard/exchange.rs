@@ -3,13 +3,13 @@
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Outcome, Side};
+use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Outcome, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Context, Session};
 use socket2::SockRef;
 
 use super::output::Added;
-use super::pair::{End, Key, Phase, other};
+use super::pair::{End, Key, Phase, sources};
 use super::plane::Plane;
 use crate::counters::Counter;
 use crate::news::desk::Limit;
@@ -28,10 +28,10 @@ const LAST_BYTES_MS: u64 = 1_000;
 /// One call of a session.
 enum Call<'a> {
     Receive(Side, &'a Buffer),
-    Connected,
+    Connected(Wire),
     Gone(Side, Gone),
     Timeout,
-    Stop(Moment),
+    End(CloseReason, Moment),
 }
 
 impl Plane {
@@ -40,7 +40,7 @@ impl Plane {
         if let Some(pair) = self.pairs.get_mut(key) {
             let (counter, bytes) = match side {
                 Side::Miner => (Counter::BytesFromMiners, &mut pair.record.miner_bytes[0]),
-                Side::Pool => (Counter::BytesFromPools, &mut pair.record.pool_bytes[0]),
+                Side::Pool(_) => (Counter::BytesFromPools, &mut pair.record.pool_bytes[0]),
             };
             *bytes += buffer.len() as u64;
             self.counters.add(counter, buffer.len());
@@ -48,14 +48,14 @@ impl Plane {
         self.call(key, &Call::Receive(side, buffer));
     }
 
-    /// The connection to the pool stands.
-    pub(super) fn connected(&mut self, key: Key) {
-        self.call(key, &Call::Connected);
+    /// The connection to the pool on this wire stands.
+    pub(super) fn connected(&mut self, key: Key, wire: Wire) {
+        self.call(key, &Call::Connected(wire));
     }
 
-    /// Adit stops: the session ends by `until`.
-    pub(super) fn stop_session(&mut self, key: Key, until: Moment) {
-        self.call(key, &Call::Stop(until));
+    /// The session is to end by `until`.
+    pub(super) fn end_session(&mut self, key: Key, reason: CloseReason, until: Moment) {
+        self.call(key, &Call::End(reason, until));
     }
 
     /// The session's own deadlines have come.
@@ -124,7 +124,7 @@ impl Plane {
                     now if end.heard_until <= now => Some(Gone::Broken),
                     _ => None,
                 };
-                let gone = [Side::Miner, Side::Pool].map(|side| (side, due(pair.end(side))));
+                let gone = Side::ALL.map(|side| (side, due(pair.end(side))));
                 for (side, why) in gone {
                     if let Some(why) = why {
                         self.lose(key, side, why);
@@ -204,22 +204,24 @@ impl Plane {
             Call::Receive(_, buffer) => self.ring.lend(buffer),
             _ => (&mut [][..], self.ring.arena()),
         };
-        let (miner_start, pool_start) = (arena.to_miner.len(), arena.to_pool.len());
+        let starts = Side::ALL.map(|side| arena.toward(side).len());
         let mut context = Context {
             now: self.now,
             to_miner: &mut arena.to_miner,
-            to_pool: &mut arena.to_pool,
+            to_wires: arena.to_wires.each_mut(),
             shared: &mut self.shared,
         };
         let session = &mut pair.session;
         let outcome = catch_unwind(AssertUnwindSafe(|| enter_session(session, bytes, call, &mut context)));
         if outcome.is_err() {
-            arena.to_miner.truncate(miner_start);
-            arena.to_pool.truncate(pool_start);
+            for (side, start) in Side::ALL.into_iter().zip(starts) {
+                arena.toward(side).truncate(start);
+            }
             return self.contain(key);
         }
-        self.collect(key, Side::Miner, miner_start);
-        self.collect(key, Side::Pool, pool_start);
+        for (side, start) in Side::ALL.into_iter().zip(starts) {
+            self.collect(key, side, start);
+        }
         self.take_events(key);
         self.set_timer(key);
     }
@@ -230,15 +232,15 @@ impl Plane {
         self.shared.events.clear();
         let Some(pair) = self.pairs.get_mut(key) else { return };
         // It was told already, and panicked again.
-        if pair.pool.lost && pair.miner.lost {
+        if Side::ALL.into_iter().all(|side| pair.end(side).lost) {
             return self.finish(key, CloseReason::Panicked);
         }
-        for side in [Side::Miner, Side::Pool] {
+        for side in Side::ALL {
             let end = pair.end_mut(side);
             (end.broken, end.lost) = (true, true);
             end.output.discard();
         }
-        self.call(key, &Call::Gone(Side::Pool, Gone::Panicked));
+        self.call(key, &Call::End(CloseReason::Panicked, self.now));
         if self.pairs.get_mut(key).is_some_and(|pair| pair.phase == Phase::Open) {
             self.finish(key, CloseReason::Panicked);
         }
@@ -254,7 +256,9 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let (end, counter, bytes) = match side {
             Side::Miner => (&mut pair.miner, Counter::BytesToMiners, &mut pair.record.miner_bytes[1]),
-            Side::Pool => (&mut pair.pool, Counter::BytesToPools, &mut pair.record.pool_bytes[1]),
+            Side::Pool(wire) => {
+                (&mut pair.wires[wire.index()], Counter::BytesToPools, &mut pair.record.pool_bytes[1])
+            }
         };
         if end.broken {
             return arena.truncate(start);
@@ -273,25 +277,29 @@ impl Plane {
         }
     }
 
-    /// Pauses or resumes the partner of a peer that does not read, and gives the peer up at the bound.
+    /// Pauses or resumes whoever sends to a peer that does not read, and gives the peer up at the bound.
     fn keep_bounds(&mut self, key: Key, side: Side) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let waiting = pair.end(side).output.waiting();
         let pause_bytes = PAUSE_BYTES.min(self.output_bytes_max / 2);
-        let partner = pair.end_mut(other(side));
         if waiting > self.output_bytes_max {
             let peer = pair.record.peer();
             self.news.limit(Limit::OutputBytes, Some(peer), self.now);
-            self.lose(key, side, Gone::NotReading);
-        } else if waiting > pause_bytes && !partner.paused && !partner.broken {
-            partner.paused = true;
-            self.counters.count(Counter::Pauses);
-            if partner.receiving {
-                self.ring.cancel_receive(key.token(other(side)));
+            return self.lose(key, side, Gone::NotReading);
+        }
+        for &source in sources(side) {
+            let Some(pair) = self.pairs.get_mut(key) else { return };
+            let end = pair.end_mut(source);
+            if waiting > pause_bytes && !end.paused && !end.broken && end.socket.is_some() {
+                end.paused = true;
+                self.counters.count(Counter::Pauses);
+                if end.receiving {
+                    self.ring.cancel_receive(key.token(source));
+                }
+            } else if waiting <= pause_bytes / 2 && end.paused {
+                end.paused = false;
+                self.arm_receive(key, source);
             }
-        } else if waiting <= pause_bytes / 2 && partner.paused {
-            partner.paused = false;
-            self.arm_receive(key, other(side));
         }
     }
 
@@ -309,19 +317,22 @@ impl Plane {
     fn on_event(&mut self, key: Key, event: Event) {
         match event {
             Event::Share(share) => self.account(key, &share),
-            Event::Job { clean } => self.job_came(clean),
+            Event::Job { clean, .. } => self.job_came(clean),
             Event::Odd(oddity) => {
                 self.counters.odd(oddity);
                 self.news.odd(oddity, self.now);
             }
-            Event::Dial => {
+            Event::Dial { wire, .. } => {
                 if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
                     books.opened(&mut pair.record, self.now);
                 }
-                self.dial(key);
+                self.dial(key, wire);
             }
+            // Without another pool to go to, the miner goes where it finds one.
+            Event::PoolLost { why, .. } => self.end_session(key, why, self.now),
             Event::Finish(reason) => self.finish(key, reason),
-            Event::Subscribed => {
+            Event::UnansweredSubmit { .. } => {}
+            Event::Subscribed { .. } => {
                 self.counters.count(Counter::Subscribed);
                 if let Some(pair) = self.pairs.get_mut(key) {
                     self.vitals.reached(&mut pair.record.stage, Stage::Subscribed);
@@ -331,7 +342,7 @@ impl Plane {
                 self.counters.count(Counter::Authorised);
                 self.authorised(key, worker);
             }
-            Event::AuthorizeRefused => self.counters.count(Counter::AuthorizeRefused),
+            Event::AuthorizeRefused { .. } => self.counters.count(Counter::AuthorizeRefused),
         }
     }
 
@@ -379,9 +390,9 @@ fn enter_session(session: &mut Session, bytes: &mut [u8], call: &Call<'_>, conte
     super::tests::panic_on_purpose(bytes);
     match *call {
         Call::Receive(side, buffer) => session.receive(side, bytes, buffer.len(), context),
-        Call::Connected => session.connected(context),
+        Call::Connected(wire) => session.connected(wire, context),
         Call::Gone(side, why) => session.gone(side, why, context),
         Call::Timeout => session.timeout(context),
-        Call::Stop(until) => session.stop(until, context),
+        Call::End(reason, until) => session.end(reason, until, context),
     }
 }

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::{Asks, Deadlines, PoolId, Router, Terms};
 use adit_protocol::session::{SessionSettings, Shared};
 
 use crate::admission::Admission;
@@ -152,21 +153,42 @@ impl Plane {
 fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
     let timeouts = &settings.timeouts;
     let password = settings.pools.first().and_then(|pool| pool.password.as_ref());
-    let defaults = SessionSettings::default();
     let session = SessionSettings {
         first_request_ms: timeouts.first_request_ms,
         subscribe_ms: timeouts.subscribe_ms,
         authorize_ms: timeouts.authorize_ms,
         miner_idle_ms: timeouts.miner_idle_ms,
-        pool_silence_ms: timeouts.pool_silence_ms,
-        handshake_reply_ms: timeouts.handshake_reply_ms,
-        extranonce_reply_ms: defaults.extranonce_reply_ms.min(timeouts.handshake_reply_ms),
-        submit_reply_ms: timeouts.submit_reply_ms,
+        extranonce_reply_ms: SessionSettings::default().extranonce_reply_ms,
         settle_ms: timeouts.drain_ms,
         share_check: settings.share_check,
-        password: password.map(|password| json_text(password.expose())),
     };
-    Shared::new(session, workers.door())
+    let deadlines = Deadlines {
+        handshake_reply_ms: clamped(timeouts.handshake_reply_ms),
+        submit_reply_ms: clamped(timeouts.submit_reply_ms),
+        silence_ms: clamped(timeouts.pool_silence_ms),
+        ..Deadlines::default()
+    };
+    let password = password.map(|password| json_text(password.expose()));
+    let mut shared = Shared::new(session, workers.door(), Box::new(OnlyPool));
+    shared.terms.set(ONLY_POOL, Terms { deadlines, password });
+    shared
+}
+
+/// The one pool of the configuration.
+const ONLY_POOL: PoolId = PoolId(1);
+
+/// Every miner's pool is the one there is.
+struct OnlyPool;
+
+impl Router for OnlyPool {
+    fn choose(&mut self, _: &Asks<'_>) -> Option<PoolId> {
+        Some(ONLY_POOL)
+    }
+}
+
+/// Milliseconds as sessions keep them: 49 days at most.
+fn clamped(ms: u64) -> u32 {
+    u32::try_from(ms).unwrap_or(u32::MAX)
 }
 
 /// Text as it stands between the quotes of a JSON string.

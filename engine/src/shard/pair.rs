@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use adit_protocol::event::Side;
+use adit_protocol::event::{Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Session, SessionSettings};
 
@@ -102,6 +102,8 @@ impl End {
 /// A connection to the pool that does not stand yet.
 #[derive(Debug)]
 pub(super) struct Dialling {
+    /// Where the connection goes.
+    pub(super) wire: Wire,
     pub(super) addresses: Arc<[SocketAddr]>,
     /// Index of the address to try after the present one.
     pub(super) next: usize,
@@ -118,7 +120,8 @@ pub(super) struct Dialling {
 pub(super) struct Pair {
     pub(super) session: Session,
     pub(super) miner: End,
-    pub(super) pool: End,
+    /// Its connections to pools, at the places that the session calls them by.
+    pub(super) wires: [End; 2],
     pub(super) phase: Phase,
     pub(super) dialling: Option<Box<Dialling>>,
     /// When the wheel rings for this pair; at or before [`Pair::deadline`].
@@ -138,7 +141,7 @@ impl Pair {
         Self {
             session,
             miner: End { socket: Some(miner), ..End::default() },
-            pool: End::default(),
+            wires: Default::default(),
             phase: Phase::Open,
             dialling: None,
             rings_at: Moment::NEVER,
@@ -151,14 +154,14 @@ impl Pair {
     pub(super) fn end(&self, side: Side) -> &End {
         match side {
             Side::Miner => &self.miner,
-            Side::Pool => &self.pool,
+            Side::Pool(wire) => &self.wires[wire.index()],
         }
     }
 
     pub(super) fn end_mut(&mut self, side: Side) -> &mut End {
         match side {
             Side::Miner => &mut self.miner,
-            Side::Pool => &mut self.pool,
+            Side::Pool(wire) => &mut self.wires[wire.index()],
         }
     }
 
@@ -168,7 +171,9 @@ impl Pair {
             Phase::Open => {
                 let dial = self.dialling.as_ref().map_or(Moment::NEVER, |dialling| dialling.attempt_until);
                 let due = |end: &End| end.output.stalled_at.min(end.heard_until);
-                self.session.deadline(settings).min(dial).min(due(&self.miner)).min(due(&self.pool))
+                let [a, b] = &self.wires;
+                let ends = due(&self.miner).min(due(a)).min(due(b));
+                self.session.deadline(settings).min(dial).min(ends)
             }
             Phase::Flushing(until) => until,
             Phase::Closing => Moment::NEVER,
@@ -177,15 +182,20 @@ impl Pair {
 
     /// Whether the kernel holds nothing of this pair.
     pub(super) fn is_quiet(&self) -> bool {
-        self.miner.is_quiet() && self.pool.is_quiet()
+        Side::ALL.into_iter().all(|side| self.end(side).is_quiet())
+    }
+
+    /// Whether nothing more is to be said on any of its sockets.
+    pub(super) fn is_over(&self) -> bool {
+        Side::ALL.into_iter().all(|side| self.end(side).is_over())
     }
 }
 
-/// The other side.
-pub(super) fn other(side: Side) -> Side {
+/// Whose bytes may be meant for a side, so that they are not read while it does not read.
+pub(super) fn sources(side: Side) -> &'static [Side] {
     match side {
-        Side::Miner => Side::Pool,
-        Side::Pool => Side::Miner,
+        Side::Miner => &[Side::Pool(Wire::A), Side::Pool(Wire::B)],
+        Side::Pool(_) => &[Side::Miner],
     }
 }
 

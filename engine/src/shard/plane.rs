@@ -191,7 +191,9 @@ impl Plane {
                     self.on_sent(Key::of(token), token.side, result);
                 }
                 Completion::Accepted { token, socket, armed } => self.on_accepted(token.index, socket, armed),
-                Completion::Connected { token, result } => self.on_connected(Key::of(token), result),
+                Completion::Connected { token, result } => {
+                    self.on_connected(Key::of(token), token.side, result);
+                }
                 // The flag says whether there is mail, and the wheel whether a timer rings.
                 Completion::Woken | Completion::TimerRang => {}
             }

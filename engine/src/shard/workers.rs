@@ -295,6 +295,7 @@ pub(crate) mod tests {
     /// A share of difficulty 1,000.
     pub(crate) fn share(worker: u32, outcome: Outcome, class: Option<RejectClass>) -> ClosedShare {
         ClosedShare {
+            pool: adit_protocol::pool::PoolId(1),
             worker,
             job: JobKey(1),
             difficulty: 1_000.0,

@@ -1,26 +1,35 @@
 //! How requests end without the pool, and how the session itself ends: deadlines, lost connections, settling.
 
 use crate::downstream::Stage;
-use crate::event::{CloseReason, Event, Gone, Oddity, Outcome};
+use crate::event::{CloseReason, Event, Gone, Oddity, Outcome, Wire};
 use crate::moment::Moment;
 use crate::pending::{Asked, Ticket};
 use crate::replies::{self, LocalError};
 use crate::session::shares::{Ending, close_share};
 use crate::session::{Context, Session, Settling};
+use crate::upstream::Link;
 
 impl Session {
     /// All deadlines that have come: answers for a silent pool, then the peers' own.
     pub(super) fn expire(&mut self, cx: &mut Context<'_>) {
-        while let Some((id, ticket)) = self.upstream.pending.expire(cx.now) {
+        while let Some((id, ticket)) = self.pending.expire(cx.now) {
+            if let (Asked::Submit(_), Some(wire)) = (&ticket.asked, ticket.wire) {
+                cx.tell(Event::UnansweredSubmit { pool: self.wire(wire).pool });
+            }
             self.answer_for_pool(id, &ticket, replies::POOL_SILENT, cx);
             if self.finished {
                 return;
             }
         }
-        let settings = &cx.shared.settings;
-        if self.upstream.silence_deadline(settings) <= cx.now {
-            return self.finish(CloseReason::PoolSilent, cx);
+        for wire in Wire::ALL {
+            if self.wire(wire).silence_deadline() <= cx.now {
+                self.lose_wire(wire, CloseReason::PoolSilent, cx);
+            }
         }
+        if self.finished {
+            return;
+        }
+        let settings = &cx.shared.settings;
         let (deadline, reason) = match self.settling {
             Some(settling) => (settling.until, settling.reason),
             None => (self.downstream.deadline(settings), self.overdue()),
@@ -44,7 +53,7 @@ impl Session {
     /// Whether the session goes on.
     pub(super) fn make_room(&mut self, bytes: usize, cx: &mut Context<'_>) -> bool {
         while !self.hold.is_empty() && !self.hold.has_room(bytes) {
-            let Some((id, ticket)) = self.upstream.pending.expire_handshake(cx.now) else {
+            let Some((id, ticket)) = self.pending.expire_handshake(cx.now) else {
                 self.finish(CloseReason::HeldTooMuch, cx);
                 return false;
             };
@@ -62,14 +71,15 @@ impl Session {
         if ticket.asked.is_owed() {
             cx.odd(Oddity::AnsweredForPool);
         }
-        let known = self.upstream.extranonce;
+        let pool = ticket.wire.map_or(self.pool, |wire| self.wire(wire).pool);
+        let known = self.current.and_then(|wire| self.wire(wire).extranonce);
         let mut subscribe_failed = false;
         match &ticket.asked {
             Asked::Other => return self.release_held(cx),
             Asked::Submit(submitted) => {
                 let reason = cx.shared.reasons.intern(error.text);
                 let ending = Ending { outcome: Outcome::Unanswered, class: None, code: error.code(), reason };
-                close_share(submitted, ticket.sent, ending, cx);
+                close_share(submitted, pool, ticket.sent, ending, cx);
                 self.hold.push(Some(id), |out| replies::error(out, miner_id, error));
             }
             Asked::Configure(codes) if error == replies::POOL_SILENT => {
@@ -81,7 +91,7 @@ impl Session {
             asked => {
                 self.hold.push(Some(id), |out| replies::error(out, miner_id, error));
                 match asked {
-                    Asked::Authorize(index) => self.authorize_answered(*index, false, cx),
+                    Asked::Authorize(index) => self.authorize_answered(*index, pool, false, cx),
                     Asked::Subscribe => subscribe_failed = true,
                     _ => {}
                 }
@@ -95,18 +105,45 @@ impl Session {
         }
     }
 
-    pub(super) fn pool_gone(&mut self, why: Gone, cx: &mut Context<'_>) {
+    pub(super) fn pool_gone(&mut self, wire: Wire, why: Gone, cx: &mut Context<'_>) {
         let reason = match why {
             Gone::Closed => CloseReason::PoolClosed,
             Gone::Broken => CloseReason::PoolBroken,
             Gone::DialFailed => CloseReason::PoolUnreachable,
             Gone::DialTimeout => CloseReason::PoolConnectTimeout,
             Gone::NotReading => CloseReason::PoolNotReading,
-            Gone::Panicked => CloseReason::Panicked,
+            Gone::Panicked => return self.finish(CloseReason::Panicked, cx),
         };
-        // A miner that left first ended the session; the pool only follows.
-        let reason = self.settling.map_or(reason, |settling| settling.reason);
-        self.finish(reason, cx);
+        self.lose_wire(wire, reason, cx);
+    }
+
+    /// The connection on this wire is of no use any more. Its shares end unanswered; requests of the handshake are parked.
+    pub(super) fn lose_wire(&mut self, wire: Wire, why: CloseReason, cx: &mut Context<'_>) {
+        if self.finished || self.wire(wire).link == Link::Idle {
+            return;
+        }
+        if let Some(settling) = self.settling {
+            // A miner that left first ended the session; the pool only follows.
+            return self.finish(settling.reason, cx);
+        }
+        while let Some((id, ticket)) = self.pending.leave(wire) {
+            self.answer_for_pool(id, &ticket, replies::POOL_LOST, cx);
+        }
+        let pool = self.wire(wire).pool;
+        self.free_wire(wire, cx);
+        self.current = None;
+        cx.tell(Event::PoolLost { wire, pool, why });
+    }
+
+    /// Makes the place free, and gives back what the connection had.
+    fn free_wire(&mut self, wire: Wire, cx: &mut Context<'_>) {
+        let mut upstream = std::mem::take(self.wire_mut(wire));
+        upstream.framer.release(&mut cx.shared.buffers);
+        for (index, name) in self.downstream.names() {
+            if upstream.remove_name(index) {
+                cx.shared.workers.release(upstream.pool, &name.raw);
+            }
+        }
     }
 
     pub(super) fn miner_gone(&mut self, why: Gone, cx: &mut Context<'_>) {
@@ -133,7 +170,7 @@ impl Session {
     pub(super) fn end_if_settled(&mut self, cx: &mut Context<'_>) {
         if let Some(Settling { reason, .. }) = self.settling
             && !self.finished
-            && self.upstream.pending.owed_count() == 0
+            && self.pending.owed_count() == 0
         {
             self.finish(reason, cx);
         }
@@ -145,13 +182,13 @@ impl Session {
             return;
         }
         self.finished = true;
-        while let Some((id, ticket)) = self.upstream.pending.give_up() {
+        while let Some((id, ticket)) = self.pending.give_up() {
             self.answer_for_pool(id, &ticket, replies::POOL_LOST, cx);
         }
         self.release_held(cx);
-        self.upstream.jobs.clear(&mut cx.shared.jobs);
-        for name in self.downstream.take_names() {
-            cx.shared.workers.release(&name.raw);
+        self.jobs.clear(&mut cx.shared.jobs);
+        for wire in Wire::ALL {
+            self.free_wire(wire, cx);
         }
         cx.tell(Event::Finish(reason));
     }

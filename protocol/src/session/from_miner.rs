@@ -1,14 +1,15 @@
 //! Lines of the miner: forwarded under our ids, answered here, or refused. PROTOCOL facts: docs/PROTOCOL.md sections 2 and 3.
 
 use crate::downstream::{Stage, clean_user_agent};
-use crate::event::{CloseReason, Event, Oddity};
+use crate::event::{CloseReason, Event, Oddity, Wire};
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Ticket};
+use crate::pool::{Asks, PoolId};
 use crate::raw_id::RawId;
 use crate::replies::{self, LocalError};
 use crate::rewrite::{Change, Decimal, behind_brace, forward, id_member, splice};
-use crate::session::{Context, Session};
-use crate::upstream::{Link, mask};
+use crate::session::{Context, Go, Session};
+use crate::upstream::{Upstream, mask};
 use crate::value;
 
 /// How long a request that only the pool may answer is remembered.
@@ -22,7 +23,11 @@ impl Session {
         if self.downstream.stage == Stage::Silent && !self.greet(bytes.get(..len).unwrap_or_default(), cx) {
             return;
         }
-        let fits = self.each_line(|session| &mut session.downstream.framer, Self::miner_line, bytes, len, cx);
+        let take = |session: &mut Self, line: Line<'_>, cx: &mut Context<'_>| {
+            session.miner_line(line, cx);
+            if session.finished { Go::Stop } else { Go::On }
+        };
+        let fits = self.each_line(|session| &mut session.downstream.framer, take, bytes, len, cx);
         if fits.is_err() && !self.finished {
             replies::error(cx.to_miner, b"null", replies::LINE_TOO_LONG);
             self.finish(CloseReason::MinerLineTooLong, cx);
@@ -60,8 +65,7 @@ impl Session {
             Kind::Call(Method::Submit) => self.submit(&message, cx),
             Kind::Call(method) => self.miner_call(method, &message, cx),
             // The answer to a pool's own request (client.get_version, mining.ping): its id is the pool's.
-            Kind::Response if self.upstream.link != Link::Idle => forward(cx.to_pool, message.line),
-            Kind::Response => {}
+            Kind::Response => self.forward_up(&message, cx),
             Kind::Opaque => refuse(&message, replies::NO_METHOD, cx),
         }
     }
@@ -91,28 +95,28 @@ impl Session {
             Method::Authorize => return self.authorize(message, cx),
             _ => {}
         }
-        self.dial_once(cx);
-        let handshake_reply_ms = cx.shared.settings.handshake_reply_ms;
+        if !self.dial_once(None, message, cx) {
+            return;
+        }
         match method {
             Method::Configure => {
                 let asked = self.configure(message);
-                self.ask(message, asked, handshake_reply_ms, cx);
+                self.ask(message, asked, cx);
             }
             Method::Subscribe => {
                 self.downstream.stage = Stage::Subscribing;
                 self.downstream.user_agent =
                     value::string(message.param(0)).map_or_else(|| "".into(), |text| clean_user_agent(&text));
-                self.ask(message, Asked::Subscribe, handshake_reply_ms, cx);
+                self.ask(message, Asked::Subscribe, cx);
             }
             Method::ExtranonceSubscribe => {
                 self.downstream.takes_extranonce = true;
-                let reply_ms = cx.shared.settings.extranonce_reply_ms;
-                self.ask(message, Asked::ExtranonceSubscribe, reply_ms, cx);
+                self.ask(message, Asked::ExtranonceSubscribe, cx);
             }
             // ESP-Miner's answer to a pool's ping: the id is the pool's, and nobody answers it.
-            Method::Pong => forward(cx.to_pool, message.line),
-            _ if message.has_id() => self.ask(message, Asked::Other, OTHER_REPLY_MS, cx),
-            _ => forward(cx.to_pool, message.line),
+            Method::Pong => self.forward_up(message, cx),
+            _ if message.has_id() => self.ask(message, Asked::Other, cx),
+            _ => self.forward_up(message, cx),
         }
     }
 
@@ -145,20 +149,25 @@ impl Session {
             cx.odd(Oddity::RefusedMalformed);
             return refuse_always(message, replies::BAD_PARAMS, cx);
         }
-        if !self.upstream.pending.has_room() {
+        if !self.pending.has_room() {
             cx.odd(Oddity::PendingFull);
             return refuse_always(message, replies::PENDING_FULL, cx);
         }
+        if !self.dial_once(Some(json), message, cx) {
+            return;
+        }
         let Some(index) = self.name_index(json, message, cx) else { return };
-        self.dial_once(cx);
-        let reply_ms = cx.shared.settings.handshake_reply_ms;
-        let (id, member) = self.open(message, Asked::Authorize(index), reply_ms, cx);
-        let Some(name) = self.downstream.name_mut(index) else { return };
-        name.asked_count = name.asked_count.saturating_add(1);
-        let name_change = Change { span: message.params.items[0], bytes: &name.upstream_json };
+        if let Some(name) = self.downstream.name_mut(index) {
+            name.asked_count = name.asked_count.saturating_add(1);
+        }
+        let (id, member) = self.open(message, Asked::Authorize(index), cx);
+        let Some(wire) = self.current else { return };
+        let upstream = self.wire(wire);
+        let name_change =
+            Change { span: message.params.items[0], bytes: upstream.name(index).unwrap_or_default() };
         let id_change = id_change(message, &id, &member);
-        let Some(password) = &cx.shared.settings.password else {
-            return splice(cx.to_pool, message.line, [id_change, name_change]);
+        let Some(password) = &cx.shared.terms.of(upstream.pool).password else {
+            return splice(cx.toward(wire), message.line, [id_change, name_change]);
         };
         let mut span = message.params.items[1];
         let mut text = format!("\"{password}\"");
@@ -168,7 +177,8 @@ impl Session {
             span = crate::message::Span { start: end, end };
             text.insert(0, ',');
         }
-        splice(cx.to_pool, message.line, [id_change, name_change, Change { span, bytes: text.as_bytes() }]);
+        let password_change = Change { span, bytes: text.as_bytes() };
+        splice(cx.toward(wire), message.line, [id_change, name_change, password_change]);
     }
 
     /// The index of the name to be authorised, new or known. `None` after it was refused.
@@ -181,13 +191,16 @@ impl Session {
             refuse_always(message, replies::TOO_MANY_NAMES, cx);
             return None;
         }
-        let raw = json.get(1..json.len().saturating_sub(1)).unwrap_or_default();
-        let Ok(upstream) = cx.shared.workers.assign(raw) else {
+        let raw = between_quotes(json);
+        let Some(wire) = self.current else { return Some(self.downstream.add_name(raw)) };
+        let Ok(upstream) = cx.shared.workers.assign(self.wire(wire).pool, raw) else {
             cx.odd(Oddity::RefusedNames);
             refuse_always(message, replies::BAD_NAME, cx);
             return None;
         };
-        Some(self.downstream.add_name(raw, &upstream))
+        let index = self.downstream.add_name(raw);
+        self.wire_mut(wire).set_name(index, &upstream);
+        Some(index)
     }
 
     fn foreign_coin(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
@@ -195,42 +208,75 @@ impl Session {
         self.finish(CloseReason::ForeignCoin, cx);
     }
 
-    /// The first valid request opens the connection to the pool: scanners cost nothing.
-    pub(super) fn dial_once(&mut self, cx: &mut Context<'_>) {
+    /// The first valid request opens the connection to a pool: scanners cost nothing. False after the session ended,
+    /// since there is no pool for this miner.
+    fn dial_once(&mut self, name: Option<&[u8]>, message: &Message<'_>, cx: &mut Context<'_>) -> bool {
         self.downstream.stage = self.downstream.stage.max(Stage::Speaking);
-        if self.upstream.link == Link::Idle {
-            self.upstream.link = Link::Dialling;
-            cx.tell(Event::Dial);
+        if self.pool != PoolId::NONE {
+            return true;
+        }
+        let asks = Asks { origin: self.downstream.origin, path: None, name: name.map(between_quotes) };
+        let Some(pool) = cx.shared.router.choose(&asks) else {
+            refuse(message, replies::NO_POOL, cx);
+            self.finish(CloseReason::NoPool, cx);
+            return false;
+        };
+        let wire = Wire::A;
+        *self.wire_mut(wire) = Upstream::dialling(pool, cx.shared.terms.of(pool));
+        (self.current, self.pool) = (Some(wire), pool);
+        cx.tell(Event::Dial { wire, pool });
+        true
+    }
+
+    /// Passes a line up as it is. Without a pool there is nobody who could want it.
+    fn forward_up(&self, message: &Message<'_>, cx: &mut Context<'_>) {
+        if let Some(wire) = self.current {
+            forward(cx.toward(wire), message.line);
         }
     }
 
-    /// Sends a request up under an id of ours.
-    fn ask(&mut self, message: &Message<'_>, asked: Asked, reply_ms: u64, cx: &mut Context<'_>) {
-        if !self.upstream.pending.has_room() {
+    /// Sends a request up under an id of ours. Without a pool it is parked if it is owed an answer, else dropped.
+    fn ask(&mut self, message: &Message<'_>, asked: Asked, cx: &mut Context<'_>) {
+        if self.current.is_none() && !asked.is_owed() {
+            return;
+        }
+        if !self.pending.has_room() {
             cx.odd(Oddity::PendingFull);
             if asked.is_owed() {
                 refuse_always(message, replies::PENDING_FULL, cx);
             }
             return;
         }
-        let (id, member) = self.open(message, asked, reply_ms, cx);
-        splice(cx.to_pool, message.line, [id_change(message, &id, &member)]);
+        let (id, member) = self.open(message, asked, cx);
+        if let Some(wire) = self.current {
+            splice(cx.toward(wire), message.line, [id_change(message, &id, &member)]);
+        }
     }
 
     /// Opens a ticket. Returns its id, as digits and as a member for a line that has none.
-    fn open(
-        &mut self,
-        message: &Message<'_>,
-        asked: Asked,
-        reply_ms: u64,
-        cx: &Context<'_>,
-    ) -> (Decimal, Vec<u8>) {
+    fn open(&mut self, message: &Message<'_>, asked: Asked, cx: &Context<'_>) -> (Decimal, Vec<u8>) {
+        let deadlines = match self.current {
+            Some(wire) => self.wire(wire).deadlines,
+            None => cx.shared.terms.of(self.pool).deadlines,
+        };
+        let handshake_reply_ms = u64::from(deadlines.handshake_reply_ms);
+        let reply_ms = match asked {
+            Asked::Other => OTHER_REPLY_MS,
+            Asked::ExtranonceSubscribe => cx.shared.settings.extranonce_reply_ms.min(handshake_reply_ms),
+            _ => handshake_reply_ms,
+        };
         let miner_id = RawId::keep(message.raw(message.id));
-        let ticket = Ticket { miner_id, asked, sent: cx.now, deadline: cx.now.plus_ms(reply_ms) };
-        let id = Decimal::new(self.upstream.pending.open(ticket));
+        let ticket =
+            Ticket { miner_id, asked, wire: self.current, sent: cx.now, deadline: cx.now.plus_ms(reply_ms) };
+        let id = Decimal::new(self.pending.open(ticket));
         let member = if message.id.is_present() { Vec::new() } else { id_member(id) };
         (id, member)
     }
+}
+
+/// What stands between the quotes of a JSON string.
+fn between_quotes(json: &[u8]) -> &[u8] {
+    json.get(1..json.len().saturating_sub(1)).unwrap_or_default()
 }
 
 /// The change that puts our id into a request.

@@ -2,14 +2,15 @@
 //! miner can read it. PROTOCOL facts: docs/PROTOCOL.md sections 2 and 4.
 
 use crate::downstream::Standing;
-use crate::event::{CloseReason, Event, Oddity, Outcome};
+use crate::event::{CloseReason, Event, Oddity, Outcome, Wire};
 use crate::job::{self, JobEntry, JobKey};
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Found, Ticket};
+use crate::pool::PoolId;
 use crate::rewrite::{Change, forward, member_span, splice};
 use crate::session::shares::{Ending, close_share};
-use crate::session::{Context, Session};
-use crate::upstream::{Extranonce, mask};
+use crate::session::{Context, Go, Session};
+use crate::upstream::{Extranonce, Link, mask};
 use crate::value;
 use crate::verdict::{self, Verdict};
 
@@ -17,24 +18,37 @@ use crate::verdict::{self, Verdict};
 const GARBAGE_COUNT_MAX: u16 = 8;
 
 impl Session {
-    pub(super) fn receive_from_pool(&mut self, bytes: &mut [u8], len: usize, cx: &mut Context<'_>) {
-        self.upstream.heard = cx.now;
-        let fits = self.each_line(|session| &mut session.upstream.framer, Self::pool_line, bytes, len, cx);
-        if fits.is_err() && !self.finished {
-            self.finish(CloseReason::PoolLineTooLong, cx);
+    pub(super) fn receive_from_pool(
+        &mut self,
+        wire: Wire,
+        bytes: &mut [u8],
+        len: usize,
+        cx: &mut Context<'_>,
+    ) {
+        if self.wire(wire).link != Link::Up {
+            return;
+        }
+        self.wire_mut(wire).heard = cx.now;
+        let take = |session: &mut Self, line: Line<'_>, cx: &mut Context<'_>| {
+            session.pool_line(wire, line, cx);
+            if session.finished || session.wire(wire).link == Link::Idle { Go::Stop } else { Go::On }
+        };
+        let fits = self.each_line(|session| &mut session.wire_mut(wire).framer, take, bytes, len, cx);
+        if fits.is_err() {
+            self.lose_wire(wire, CloseReason::PoolLineTooLong, cx);
         }
     }
 
-    fn pool_line(&mut self, line: Line<'_>, cx: &mut Context<'_>) {
+    fn pool_line(&mut self, wire: Wire, line: Line<'_>, cx: &mut Context<'_>) {
         let message = match cx.shared.parser.parse(line) {
             Ok(message) => message,
-            Err(failure) => return self.pool_text(failure.line, cx),
+            Err(failure) => return self.pool_text(wire, failure.line, cx),
         };
         match message.kind {
-            Kind::Response if message.has_id() => self.response(&message, cx),
+            Kind::Response if message.has_id() => self.response(wire, &message, cx),
             Kind::Call(Method::Reconnect) => cx.odd(Oddity::ReconnectHeldBack),
             Kind::Call(method) => {
-                self.notification(method, &message, cx);
+                self.notification(wire, method, &message, cx);
                 self.pass_down(message.line, cx);
             }
             // A response with a null id belongs to nothing; miners ignore it.
@@ -45,11 +59,12 @@ impl Session {
     /// A pool's line that is no JSON object. ckpool says goodbye in plain text, so text is passed on; too much of it, or
     /// anything binary, is no pool.
     #[cold]
-    fn pool_text(&mut self, line: &[u8], cx: &mut Context<'_>) {
+    fn pool_text(&mut self, wire: Wire, line: &[u8], cx: &mut Context<'_>) {
         cx.odd(Oddity::PoolText);
-        self.upstream.garbage_count = self.upstream.garbage_count.saturating_add(1);
-        if self.upstream.garbage_count > GARBAGE_COUNT_MAX {
-            return self.finish(CloseReason::PoolGarbage, cx);
+        let upstream = self.wire_mut(wire);
+        upstream.garbage_count = upstream.garbage_count.saturating_add(1);
+        if upstream.garbage_count > GARBAGE_COUNT_MAX {
+            return self.lose_wire(wire, CloseReason::PoolGarbage, cx);
         }
         if std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(char::is_control)) {
             self.pass_down(line, cx);
@@ -57,28 +72,31 @@ impl Session {
     }
 
     /// Notes what the pool tells.
-    fn notification(&mut self, method: Method, message: &Message<'_>, cx: &mut Context<'_>) {
+    fn notification(&mut self, wire: Wire, method: Method, message: &Message<'_>, cx: &mut Context<'_>) {
+        let upstream = self.wire_mut(wire);
         match method {
-            Method::Notify => self.job(message, cx),
-            Method::SetDifficulty => self.upstream.set_difficulty(message.param(0)),
+            Method::Notify => self.job(wire, message, cx),
+            Method::SetDifficulty => upstream.set_difficulty(message.param(0)),
             Method::SetExtranonce => {
                 if let Some(extranonce) = Extranonce::read(message.param(0), message.param(1)) {
-                    self.upstream.set_extranonce(extranonce);
+                    upstream.set_extranonce(extranonce);
                 }
             }
             // Some send the mask alone instead of a list.
             Method::SetVersionMask if message.params.is_array => {
-                self.upstream.set_version_mask(message.param(0));
+                upstream.set_version_mask(message.param(0));
             }
-            Method::SetVersionMask => self.upstream.set_version_mask(message.raw(message.params.whole)),
+            Method::SetVersionMask => upstream.set_version_mask(message.raw(message.params.whole)),
             _ => {}
         }
     }
 
     /// Remembers a job with the difficulty that goes with it, and its content if shares are checked here.
-    fn job(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
+    fn job(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
         let clean = job::is_clean(message);
-        cx.tell(Event::Job { clean });
+        let upstream = self.wire_mut(wire);
+        let first = !std::mem::replace(&mut upstream.had_job, true);
+        cx.tell(Event::Job { pool: upstream.pool, clean, first });
         let Some(key) = JobKey::of_raw(message.param(0)) else { return cx.odd(Oddity::UnreadableJob) };
         let mut content = None;
         if cx.shared.settings.share_check {
@@ -89,13 +107,13 @@ impl Session {
         }
         let entry = JobEntry {
             key,
-            generation: self.upstream.generation,
+            generation: self.wire(wire).generation,
             is_stale: false,
             content,
-            difficulty: self.upstream.difficulty,
+            difficulty: self.wire(wire).difficulty,
             received: cx.now,
         };
-        self.upstream.jobs.push(entry, clean, &mut cx.shared.jobs);
+        self.jobs.push(entry, clean, &mut cx.shared.jobs);
     }
 
     /// Passes a line down as it is, behind those that wait.
@@ -113,13 +131,13 @@ impl Session {
         }
     }
 
-    fn response(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
+    fn response(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
         let found = match value::id_number(message.raw(message.id)) {
-            Some(id) => (id, self.upstream.pending.close(id)),
+            Some(id) => (id, self.pending.close(wire, id)),
             None => (0, Found::Nothing),
         };
         match found {
-            (id, Found::Ticket(ticket)) => self.answer(id as u32, &ticket, message, cx),
+            (id, Found::Ticket(ticket)) => self.answer(wire, id as u32, &ticket, message, cx),
             (_, Found::Late { submit: true }) => {
                 let oddity = match verdict::of_submit(message) {
                     Verdict::Accepted => Oddity::LateAccept,
@@ -134,31 +152,34 @@ impl Session {
 
     /// The pool's answer to a request: noted, then given to the miner under the miner's own id.
     #[inline]
-    fn answer(&mut self, id: u32, ticket: &Ticket, message: &Message<'_>, cx: &mut Context<'_>) {
+    fn answer(&mut self, wire: Wire, id: u32, ticket: &Ticket, message: &Message<'_>, cx: &mut Context<'_>) {
+        let upstream = &mut self.wires[wire.index()];
         match &ticket.asked {
             Asked::Submit(submitted) => match verdict::of_submit(message) {
-                Verdict::Accepted => close_share(submitted, ticket.sent, Ending::ACCEPTED, cx),
+                Verdict::Accepted => close_share(submitted, upstream.pool, ticket.sent, Ending::ACCEPTED, cx),
                 Verdict::Rejected(reject) => {
                     let reason = cx.shared.reasons.intern(&reject.reason);
                     let code = reject.code.and_then(|code| i16::try_from(code).ok()).unwrap_or(0);
                     let ending =
                         Ending { outcome: Outcome::Rejected, class: Some(reject.class), code, reason };
-                    close_share(submitted, ticket.sent, ending, cx);
+                    close_share(submitted, upstream.pool, ticket.sent, ending, cx);
                 }
             },
             Asked::Authorize(index) => {
-                self.authorize_answered(*index, verdict::of_authorize(message) == Verdict::Accepted, cx);
+                let accepted = verdict::of_authorize(message) == Verdict::Accepted;
+                let pool = upstream.pool;
+                self.authorize_answered(*index, pool, accepted, cx);
             }
             Asked::Subscribe => {
                 if let Some(extranonce) = Extranonce::from_result(message.raw(message.result)) {
-                    self.upstream.set_extranonce(extranonce);
-                    cx.tell(Event::Subscribed);
+                    upstream.set_extranonce(extranonce);
+                    cx.tell(Event::Subscribed { pool: upstream.pool });
                 }
             }
             Asked::Configure(_) => {
                 value::members(message.raw(message.result), |key, raw| {
                     if key == "version-rolling.mask" {
-                        self.upstream.version_mask = mask(raw).unwrap_or(0);
+                        upstream.version_mask = mask(raw).unwrap_or(0);
                     }
                 });
             }
@@ -167,7 +188,7 @@ impl Session {
         let miner_id = ticket.miner_id.as_bytes();
         let span = if miner_id.is_empty() { member_span(message.line, message.id) } else { message.id };
         let change = [Change { span, bytes: miner_id }];
-        let blocker = self.upstream.pending.earliest_handshake();
+        let blocker = self.pending.earliest_handshake();
         if self.hold.is_empty() && blocker.is_none_or(|blocker| id < blocker) {
             return splice(cx.to_miner, message.line, change);
         }
@@ -187,25 +208,40 @@ impl Session {
 
     /// Gives the miner what need not wait any more.
     pub(super) fn release_held(&mut self, cx: &mut Context<'_>) {
-        self.hold.release(self.upstream.pending.earliest_handshake(), cx.to_miner);
+        self.hold.release(self.pending.earliest_handshake(), cx.to_miner);
     }
 
-    pub(super) fn authorize_answered(&mut self, index: u8, accepted: bool, cx: &mut Context<'_>) {
+    /// A pool's answer to an authorize, or ours in its place.
+    pub(super) fn authorize_answered(
+        &mut self,
+        index: u8,
+        pool: PoolId,
+        accepted: bool,
+        cx: &mut Context<'_>,
+    ) {
         let Some(name) = self.downstream.name_mut(index) else { return };
         name.asked_count = name.asked_count.saturating_sub(1);
         if accepted {
             name.standing = Standing::Authorised;
-            name.worker = cx.shared.workers.proven(&name.raw);
-            cx.shared.events.push(Event::Authorised(name.worker));
-        } else if name.asked_count == 0 && name.standing == Standing::Asked {
-            cx.tell(Event::AuthorizeRefused);
+            name.worker = cx.shared.workers.proven(pool, &name.raw);
+            return cx.shared.events.push(Event::Authorised(name.worker));
+        }
+        let worked = name.standing == Standing::Authorised;
+        if worked || name.asked_count == 0 {
+            cx.tell(Event::AuthorizeRefused { pool, worked });
+        }
+        if !worked && name.asked_count == 0 {
             self.forget_name(index, cx);
         }
     }
 
-    pub(super) fn forget_name(&mut self, index: u8, cx: &mut Context<'_>) {
-        if let Some(name) = self.downstream.remove_name(index) {
-            cx.shared.workers.release(&name.raw);
+    /// Forgets a name that no pool accepted.
+    fn forget_name(&mut self, index: u8, cx: &mut Context<'_>) {
+        let Some(name) = self.downstream.remove_name(index) else { return };
+        for upstream in &mut self.wires {
+            if upstream.remove_name(index) {
+                cx.shared.workers.release(upstream.pool, &name.raw);
+            }
         }
     }
 }

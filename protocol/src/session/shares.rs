@@ -7,6 +7,7 @@ use crate::job::{JobEntry, JobKey};
 use crate::message::Message;
 use crate::moment::Moment;
 use crate::pending::{Asked, Submitted, Ticket};
+use crate::pool::PoolId;
 use crate::raw_id::RawId;
 use crate::reasons::Reasons;
 use crate::replies::{self, LocalError};
@@ -14,6 +15,7 @@ use crate::rewrite::{Change, Decimal, id_member, splice};
 use crate::session::from_miner::{id_change, refuse_always};
 use crate::session::{Context, Session};
 use crate::share::{LocalVerdict, ShareCheck, Solution};
+use crate::upstream::Upstream;
 use crate::verdict::RejectClass;
 use crate::workers::NO_WORKER;
 
@@ -29,64 +31,59 @@ impl Session {
         if self.downstream.stage < Stage::Subscribing {
             return self.refuse_share(message, NO_WORKER, replies::NOT_SUBSCRIBED, cx);
         }
-        let Some(name) = self.downstream.find(json).and_then(|index| self.downstream.name(index)) else {
+        let named = self.downstream.find(json).and_then(|index| Some((index, self.downstream.name(index)?)));
+        let Some((index, name)) = named else {
             return self.refuse_share(message, NO_WORKER, replies::UNAUTHORIZED, cx);
         };
         let worker = name.worker;
-        if !self.upstream.pending.has_room() {
+        let Some(wire) = self.current else {
+            return self.refuse_share(message, worker, replies::BETWEEN_POOLS, cx);
+        };
+        if !self.pending.has_room() {
             cx.odd(Oddity::PendingFull);
             return self.refuse_share(message, worker, replies::PENDING_FULL, cx);
         }
-        let submitted = self.judge(worker, message, cx);
+        let upstream = &self.wires[wire.index()];
+        let Some(upstream_json) = upstream.name(index) else {
+            return self.refuse_share(message, worker, replies::UNAUTHORIZED, cx);
+        };
+        let name_change = Change { span: message.params.items[0], bytes: upstream_json };
+        let submitted = self.judge(upstream, worker, message, cx);
         let ticket = Ticket {
             miner_id: RawId::keep(message.raw(message.id)),
             asked: Asked::Submit(submitted),
+            wire: Some(wire),
             sent: cx.now,
-            deadline: cx.now.plus_ms(cx.shared.settings.submit_reply_ms),
+            deadline: cx.now.plus_ms(upstream.deadlines.submit_reply_ms.into()),
         };
-        let id = Decimal::new(self.upstream.pending.open(ticket));
-        let name_change = Change { span: message.params.items[0], bytes: &name.upstream_json };
+        let id = Decimal::new(self.pending.open(ticket));
         if message.id.is_present() {
             let id_change = Change { span: message.id, bytes: id.as_bytes() };
-            splice(cx.to_pool, message.line, [id_change, name_change]);
+            splice(cx.toward(wire), message.line, [id_change, name_change]);
         } else {
-            splice(cx.to_pool, message.line, [id_change(message, &id, &id_member(id)), name_change]);
+            splice(cx.toward(wire), message.line, [id_change(message, &id, &id_member(id)), name_change]);
         }
     }
 
     /// What is known of a share when it is sent up. The check here is a note, never a verdict.
     #[inline]
-    fn judge(&self, worker: u32, message: &Message<'_>, cx: &Context<'_>) -> Submitted {
+    fn judge(&self, upstream: &Upstream, worker: u32, message: &Message<'_>, cx: &Context<'_>) -> Submitted {
         let job = job_key(message);
-        let entry = self.upstream.jobs.find(job);
+        let entry = self.jobs.find(job);
         let mut submitted = Submitted {
             worker,
             job,
-            difficulty: entry.map_or(self.upstream.difficulty, |entry| entry.difficulty),
+            difficulty: entry.map_or(upstream.difficulty, |entry| entry.difficulty),
             share_difficulty: f64::NAN,
             block_candidate: false,
         };
         if let Some(entry) = entry
-            && let Some(verdict) = self.check(entry, message, cx)
+            && let Some(verdict) = check(upstream, entry, message, cx)
         {
             submitted.share_difficulty = verdict.share_difficulty;
             submitted.block_candidate = verdict.is_block;
         }
         submitted
-    }
-
-    /// Hashes the share, if its job's content is known.
-    fn check(&self, entry: &JobEntry, message: &Message<'_>, cx: &Context<'_>) -> Option<LocalVerdict> {
-        let content = cx.shared.jobs.content(entry.content.as_ref()?)?;
-        let extranonce = self.upstream.extranonce.filter(|_| entry.generation == self.upstream.generation)?;
-        let solution = Solution::decode(message, extranonce.extranonce2_size.into()).ok()?;
-        let check = ShareCheck {
-            job: content,
-            extranonce1: extranonce.extranonce1(),
-            version_mask: self.upstream.version_mask,
-            target: Target::from_difficulty(entry.difficulty)?,
-        };
-        Some(check.check(&solution))
     }
 
     /// Answers a share here; it never goes to a pool.
@@ -95,9 +92,10 @@ impl Session {
         refuse_always(message, error, cx);
         let reason = cx.shared.reasons.intern(error.text);
         cx.tell(Event::Share(ClosedShare {
+            pool: self.pool,
             worker,
             job: job_key(message),
-            difficulty: self.upstream.difficulty,
+            difficulty: self.current.map_or(0.0, |wire| self.wire(wire).difficulty),
             share_difficulty: f64::NAN,
             outcome: Outcome::RefusedHere,
             class: Some(error.class),
@@ -107,6 +105,25 @@ impl Session {
             submitted: cx.now,
         }));
     }
+}
+
+/// Hashes the share, if its job's content is known.
+fn check(
+    upstream: &Upstream,
+    entry: &JobEntry,
+    message: &Message<'_>,
+    cx: &Context<'_>,
+) -> Option<LocalVerdict> {
+    let content = cx.shared.jobs.content(entry.content.as_ref()?)?;
+    let extranonce = upstream.extranonce.filter(|_| entry.generation == upstream.generation)?;
+    let solution = Solution::decode(message, extranonce.extranonce2_size.into()).ok()?;
+    let check = ShareCheck {
+        job: content,
+        extranonce1: extranonce.extranonce1(),
+        version_mask: upstream.version_mask,
+        target: Target::from_difficulty(entry.difficulty)?,
+    };
+    Some(check.check(&solution))
 }
 
 /// How a share ended, beside what its ticket knew.
@@ -126,8 +143,15 @@ impl Ending {
 
 /// Tells the one outcome of a share that had a ticket.
 #[inline]
-pub(super) fn close_share(submitted: &Submitted, sent: Moment, ending: Ending, cx: &mut Context<'_>) {
+pub(super) fn close_share(
+    submitted: &Submitted,
+    pool: PoolId,
+    sent: Moment,
+    ending: Ending,
+    cx: &mut Context<'_>,
+) {
     cx.tell(Event::Share(ClosedShare {
+        pool,
         worker: submitted.worker,
         job: submitted.job,
         difficulty: submitted.difficulty,

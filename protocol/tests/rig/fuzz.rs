@@ -1,7 +1,6 @@
 //! A whole session driven by arbitrary bytes: what the fuzz target `session` checks, and `cargo test` on its corpus.
 
-use adit_protocol::event::{Event, Gone, Side};
-use adit_protocol::session::Session;
+use adit_protocol::event::{CloseReason, Event, Gone, Side, Wire};
 
 use super::Rig;
 
@@ -29,21 +28,21 @@ pub fn session(data: &[u8]) {
             side @ 0..=5 => {
                 let (bytes, tail) = rest.split_at(usize::from(argument).min(rest.len()));
                 rest = tail;
-                rig.bytes(if side < 3 { Side::Miner } else { Side::Pool }, bytes);
+                rig.bytes(if side < 3 { Side::Miner } else { Side::Pool(Wire::A) }, bytes);
             }
             6 => rig.pass_ms(u64::from(argument) * 100),
             _ => match argument {
-                0 => rig.call(Session::connected),
+                0 => rig.connected(Wire::A),
                 1 => rig.gone(Side::Miner, Gone::Closed),
-                2 => rig.gone(Side::Pool, Gone::Closed),
-                3 => rig.gone(Side::Pool, Gone::Broken),
-                _ => rig.call(|session, cx| session.stop(cx.now.plus_ms(3_000), cx)),
+                2 => rig.gone(Side::Pool(Wire::A), Gone::Closed),
+                3 => rig.gone(Side::Pool(Wire::A), Gone::Broken),
+                _ => rig.call(|session, cx| session.end(CloseReason::Stopping, cx.now.plus_ms(3_000), cx)),
             },
         }
         to_miner.extend(rig.take_miner_bytes());
         to_pool.extend(rig.take_pool_bytes());
     }
-    rig.call(|session, cx| session.stop(cx.now, cx));
+    rig.call(|session, cx| session.end(CloseReason::Stopping, cx.now, cx));
     rig.pass_ms(1);
     to_miner.extend(rig.take_miner_bytes());
     assert!(rig.finished().is_some(), "it ends");
@@ -54,7 +53,7 @@ pub fn session(data: &[u8]) {
             "an empty line for the {whose}"
         );
     }
-    let dials = rig.events.iter().filter(|event| **event == Event::Dial).count();
+    let dials = rig.events.iter().filter(|event| matches!(event, Event::Dial { .. })).count();
     assert!(dials <= 1, "{dials} dials");
     assert!(dials == 1 || to_pool.is_empty(), "bytes for a pool that was never dialled");
     assert_eq!(rig.shared.job_bytes_count(), 0);

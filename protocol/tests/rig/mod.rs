@@ -4,10 +4,11 @@
 
 pub mod fuzz;
 
-use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Oddity, Side};
+use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Oddity, Side, Wire};
 use adit_protocol::limits::LINE_PADDING;
 use adit_protocol::moment::Moment;
 use adit_protocol::names::{NameError, NameRule, NameTable, Template};
+use adit_protocol::pool::{Asks, Origin, PoolId, Router};
 use adit_protocol::session::{Context, Session, SessionSettings, Shared};
 use adit_protocol::workers::Workers;
 
@@ -15,23 +16,39 @@ use adit_protocol::workers::Workers;
 pub struct TestWorkers(pub NameTable);
 
 impl Workers for TestWorkers {
-    fn assign(&mut self, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
+    fn assign(&mut self, _: PoolId, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
         self.0.assign(raw).map(Into::into)
     }
 
-    fn proven(&mut self, raw: &[u8]) -> u32 {
+    fn proven(&mut self, _: PoolId, raw: &[u8]) -> u32 {
         raw.iter().fold(7, |sum: u32, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
     }
 
-    fn release(&mut self, raw: &[u8]) {
+    fn release(&mut self, _: PoolId, raw: &[u8]) {
         self.0.release(raw);
     }
 }
 
+/// The pool that the rig's sessions get.
+pub const POOL: PoolId = PoolId(1);
+
+/// Chooses always the same.
+pub struct TestRouter(pub Option<PoolId>);
+
+impl Router for TestRouter {
+    fn choose(&mut self, _: &Asks<'_>) -> Option<PoolId> {
+        self.0
+    }
+}
+
+pub const ORIGIN: Origin =
+    Origin { listener: 0, address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) };
+
 pub fn shared_with(settings: SessionSettings, account: Option<&str>, template: Option<&str>) -> Shared {
     let template = template.map(|text| Template::parse(text).expect("template"));
     let rule = NameRule::new(account.map(str::to_owned), template).expect("rule");
-    Shared::new(settings, Box::new(TestWorkers(NameTable::new(rule, 1_000))))
+    let workers = Box::new(TestWorkers(NameTable::new(rule, 1_000)));
+    Shared::new(settings, workers, Box::new(TestRouter(Some(POOL))))
 }
 
 pub struct Rig {
@@ -39,8 +56,10 @@ pub struct Rig {
     pub shared: Shared,
     pub now: Moment,
     pub events: Vec<Event>,
+    /// Whether a session without a pool is ended at once.
+    pub ends_without_pool: bool,
     to_miner: Vec<u8>,
-    to_pool: Vec<u8>,
+    to_wires: [Vec<u8>; 2],
 }
 
 impl Default for Rig {
@@ -52,12 +71,13 @@ impl Default for Rig {
 impl Rig {
     pub fn with(shared: Shared) -> Self {
         Self {
-            session: Session::new(Moment(0)),
+            session: Session::new(Moment(0), ORIGIN),
             shared,
             now: Moment(0),
             events: Vec::new(),
+            ends_without_pool: true,
             to_miner: Vec::new(),
-            to_pool: Vec::new(),
+            to_wires: Default::default(),
         }
     }
 
@@ -70,7 +90,7 @@ impl Rig {
 
     pub fn log_in(&mut self, name: &str) {
         self.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"rig/1.0\"]}\n");
-        self.call(Session::connected);
+        self.connected(Wire::A);
         self.pool("{\"id\":1000,\"result\":[[[\"mining.notify\",\"a\"]],\"f000000a\",4],\"error\":null}\n");
         self.miner(&format!("{{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"{name}\",\"x\"]}}\n"));
         self.pool("{\"id\":1001,\"result\":true,\"error\":null}\n");
@@ -83,10 +103,17 @@ impl Rig {
         let mut cx = Context {
             now: self.now,
             to_miner: &mut self.to_miner,
-            to_pool: &mut self.to_pool,
+            to_wires: self.to_wires.each_mut(),
             shared: &mut self.shared,
         };
         act(&mut self.session, &mut cx);
+        let lost = cx.shared.events.iter().find_map(|event| match event {
+            Event::PoolLost { why, .. } => Some(*why),
+            _ => None,
+        });
+        if let Some(why) = lost.filter(|_| self.ends_without_pool) {
+            self.session.end(why, cx.now, &mut cx);
+        }
         self.events.append(&mut self.shared.events);
     }
 
@@ -101,7 +128,11 @@ impl Rig {
     }
 
     pub fn pool(&mut self, text: &str) {
-        self.bytes(Side::Pool, text.as_bytes());
+        self.bytes(Side::Pool(Wire::A), text.as_bytes());
+    }
+
+    pub fn connected(&mut self, wire: Wire) {
+        self.call(|session, cx| session.connected(wire, cx));
     }
 
     pub fn gone(&mut self, side: Side, why: Gone) {
@@ -133,7 +164,7 @@ impl Rig {
     }
 
     pub fn take_pool_bytes(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.to_pool)
+        std::mem::take(&mut self.to_wires[0])
     }
 
     pub fn take_miner(&mut self) -> String {
@@ -141,7 +172,7 @@ impl Rig {
     }
 
     pub fn take_pool(&mut self) -> String {
-        String::from_utf8(std::mem::take(&mut self.to_pool)).expect("text for the pool")
+        String::from_utf8(std::mem::take(&mut self.to_wires[0])).expect("text for the pool")
     }
 
     pub fn finished(&self) -> Option<CloseReason> {

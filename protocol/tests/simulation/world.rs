@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use adit_protocol::event::{Event, Gone, Side};
+use adit_protocol::event::{CloseReason, Event, Gone, Side, Wire};
 use adit_protocol::limits::LINE_PADDING;
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Context, Session, SessionSettings, Shared};
@@ -85,7 +85,7 @@ impl World {
         }
         let mut totals = Totals::default();
         for index in 0..world.lanes.len() {
-            world.call(index, |session, cx| session.stop(cx.now, cx))?;
+            world.call(index, |session, cx| session.end(CloseReason::Stopping, cx.now, cx))?;
             world.call(index, Session::timeout)?;
             let lane = &world.lanes[index];
             let left = check::lane(&check::Lane {
@@ -123,7 +123,7 @@ impl World {
             let mut miner = Miner::new(index, &mut random);
             let plan = miner.plan(&mut random);
             world.lanes.push(Lane {
-                session: Session::new(Moment(0)),
+                session: Session::new(Moment(0), rig::ORIGIN),
                 miner,
                 pool: Pool::new(index, temper),
                 events: Vec::new(),
@@ -166,7 +166,7 @@ impl World {
         }
         if self.tempers[lane].lives_ms != u64::MAX {
             let why = *self.random.pick(&[Gone::Closed, Gone::Broken]);
-            self.push(self.tempers[lane].lives_ms * 1_000, lane, What::Gone(Side::Pool, why));
+            self.push(self.tempers[lane].lives_ms * 1_000, lane, What::Gone(Side::Pool(Wire::A), why));
         }
         for _ in 0..self.random.below(6) {
             let at = self.random.below(60_000_000);
@@ -207,18 +207,18 @@ impl World {
             }
             What::PoolSays { line, verdict } => {
                 if !self.lanes[lane].side_gone[1] {
-                    self.transmit(lane, Side::Pool, line.as_bytes(), None, verdict);
+                    self.transmit(lane, Side::Pool(Wire::A), line.as_bytes(), None, verdict);
                 }
                 Ok(())
             }
             What::Connected => {
                 self.lanes[lane].connected = true;
-                self.call(lane, Session::connected)?;
+                self.call(lane, |session, cx| session.connected(Wire::A, cx))?;
                 self.flush(lane)
             }
             What::Gone(side, why) => {
-                let index = usize::from(side == Side::Pool);
-                if side == Side::Pool && !self.lanes[lane].connected && why != Gone::DialFailed {
+                let index = usize::from(side == Side::Pool(Wire::A));
+                if side == Side::Pool(Wire::A) && !self.lanes[lane].connected && why != Gone::DialFailed {
                     return Ok(());
                 }
                 self.lanes[lane].side_gone[index] = true;
@@ -227,7 +227,7 @@ impl World {
             What::Job => {
                 if self.lanes[lane].connected && !self.lanes[lane].side_gone[1] {
                     let notify = self.lanes[lane].pool.job(&mut self.random);
-                    self.transmit(lane, Side::Pool, notify.as_bytes(), None, None);
+                    self.transmit(lane, Side::Pool(Wire::A), notify.as_bytes(), None, None);
                 }
                 Ok(())
             }
@@ -243,7 +243,7 @@ impl World {
         verdict: Option<bool>,
     ) -> Result<(), String> {
         let there = &mut self.lanes[lane];
-        if there.side_gone[usize::from(side == Side::Pool)] || there.session.is_finished() {
+        if there.side_gone[usize::from(side == Side::Pool(Wire::A))] || there.session.is_finished() {
             return Ok(());
         }
         if let Some(request) = request {
@@ -274,7 +274,7 @@ impl World {
             let (piece, tail) = rest.split_at(len.min(rest.len()));
             rest = tail;
             let delay_us = self.random.below(if most > 1_000 { 100 } else { 2_000 });
-            let busy = &mut self.lanes[lane].busy[usize::from(side == Side::Pool)];
+            let busy = &mut self.lanes[lane].busy[usize::from(side == Side::Pool(Wire::A))];
             *busy = (*busy).max(self.now_us) + delay_us;
             let at = *busy;
             let is_last = rest.is_empty();
@@ -297,18 +297,28 @@ impl World {
         let mut cx = Context {
             now: Moment(self.now_us),
             to_miner: &mut lane.to_miner,
-            to_pool: &mut lane.to_pool,
+            to_wires: [&mut lane.to_pool, &mut Vec::new()],
             shared: &mut self.shared,
         };
         act(&mut lane.session, &mut cx);
+        let lost = cx.shared.events.iter().find_map(|event| match event {
+            Event::PoolLost { why, .. } => Some(*why),
+            _ => None,
+        });
+        if let Some(why) = lost {
+            lane.session.end(why, cx.now, &mut cx);
+        }
         let mut events = std::mem::take(&mut self.shared.events);
         self.break_something(index, before, &mut events);
         for event in &events {
-            if *event == Event::Dial {
+            if matches!(event, Event::Dial { .. }) {
                 let unreachable = self.tempers[index].unreachable;
                 let at = self.now_us + self.random.below(100_000);
-                let what =
-                    if unreachable { What::Gone(Side::Pool, Gone::DialFailed) } else { What::Connected };
+                let what = if unreachable {
+                    What::Gone(Side::Pool(Wire::A), Gone::DialFailed)
+                } else {
+                    What::Connected
+                };
                 self.push(at, index, what);
             }
         }
