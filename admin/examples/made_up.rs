@@ -452,7 +452,6 @@ fn publish(events: &Events, workers: u32, is_trouble: bool) {
             },
             4 => Event::ConnectionOpened { address, shard: 0 },
             5 => Event::WorkerAuthorized {
-                upstream_name: format!("acme.{worker}").into(),
                 worker,
                 pool: "north".into(),
                 address,
