@@ -11,4 +11,7 @@
 pub mod breaker;
 pub mod network;
 pub mod pattern;
+pub mod plan;
+pub mod rendezvous;
 pub mod settings;
+pub mod split;
