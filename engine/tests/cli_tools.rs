@@ -71,6 +71,18 @@ fn a_miner_mines_at_the_practice_pool() {
 }
 
 #[test]
+fn a_miner_that_nobody_accepted_a_share_of_fails_and_says_why() {
+    // It listens, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("stratum+tcp://{}", silent.local_addr().expect("an address"));
+    let miner = adit(&["mine", "--url", &url, "--user", "a.rig", "--threads", "1", "--for", "1s"]);
+    assert_eq!(miner.status.code(), Some(1));
+    assert_eq!(figure(&stdout(&miner), "accepted"), 0);
+    let words = String::from_utf8_lossy(&miner.stderr).into_owned();
+    assert!(words.contains("no share was accepted: "), "{words}");
+}
+
+#[test]
 fn wrong_flags_are_told_with_what_is_allowed_and_exit_code_2() {
     for (arguments, part) in [
         (&["mine", "--user", "a", "--url", "pool:1"][..], "allowed: stratum+tcp://HOST:PORT"),

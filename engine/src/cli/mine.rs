@@ -40,7 +40,7 @@ pub struct MineFlags {
     time: Option<Duration>,
 }
 
-/// Mines until the time is over or it is told to stop.
+/// Mines until the time is over or it is told to stop. Fails if nothing was accepted, for whoever tries a pool with it.
 pub fn execute(flags: &MineFlags) -> ExitCode {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let config = CpuMinerConfig {
@@ -51,12 +51,22 @@ pub fn execute(flags: &MineFlags) -> ExitCode {
         ..CpuMinerConfig::new(&flags.url, &flags.user)
     };
     match mine(config, flags.time) {
-        Ok(summary) => print(&summary),
+        Ok(Mined { summary, barren }) => match (print(&summary), barren) {
+            (_, Some(why)) => fail(EXIT_RUNTIME, &why),
+            (printed, None) => printed,
+        },
         Err(error) => fail(EXIT_RUNTIME, &error),
     }
 }
 
-fn mine(config: CpuMinerConfig, time: Option<Duration>) -> Result<String, Box<dyn std::error::Error>> {
+/// What came of mining.
+struct Mined {
+    summary: String,
+    /// Why nothing was accepted, where nothing was.
+    barren: Option<String>,
+}
+
+fn mine(config: CpuMinerConfig, time: Option<Duration>) -> Result<Mined, Box<dyn std::error::Error>> {
     let log = tools::start_log()?;
     let mut until = Until::start(time, log.clone())?;
     let miner = CpuMiner::start(config)?;
@@ -81,7 +91,18 @@ fn mine(config: CpuMinerConfig, time: Option<Duration>) -> Result<String, Box<dy
     let report = miner.stop();
     log.finish();
     let unanswered = report.unanswered + report.waiting();
-    Ok(format!("accepted={} rejected={} unanswered={unanswered}\n", report.accepted, report.rejected_count()))
+    let rejected = report.rejected_count();
+    let summary = format!("accepted={} rejected={rejected} unanswered={unanswered}\n", report.accepted);
+    let barren = (report.accepted == 0).then(|| {
+        let why = match report.failures.last() {
+            _ if rejected + unanswered > 0 => format!("{rejected} were rejected, {unanswered} unanswered"),
+            _ if report.jobs > 0 => format!("none was found in time at difficulty {}", report.difficulty),
+            Some(failure) => failure.clone(),
+            None => "the pool gave no job".into(),
+        };
+        format!("no share was accepted: {why}")
+    });
+    Ok(Mined { summary, barren })
 }
 
 fn live_line(miner: &CpuMiner, rate: f64) -> String {

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use adit_loadtest::scenario::{self, Scenario};
+use adit_loadtest::pool_process::Launcher;
+use adit_loadtest::scenario::{self, Means, RunError, Scenario};
 use clap::Args;
 
 use super::{EXIT_FAILED, fail, print, tell};
@@ -12,7 +13,7 @@ use super::{EXIT_FAILED, fail, print, tell};
 /// Run a scenario against a real Adit; exit code 1 if an objective was missed
 #[derive(Args, Debug)]
 pub(super) struct Run {
-    /// fanout, hostile, idle, soak, steady, storm, or a TOML file
+    /// failover, fanout, hostile, idle, soak, steady, storm, or a TOML file
     scenario: String,
 
     /// The Adit to run
@@ -32,6 +33,12 @@ pub(super) struct Run {
     json: Option<PathBuf>,
 }
 
+fn means(arguments: &Run) -> Result<Means, RunError> {
+    let pools = Launcher { program: std::env::current_exe()?, arguments: vec!["scripted-pool".into()] };
+    let (adit, adit_arguments) = (arguments.adit.clone(), arguments.adit_arguments.clone());
+    Ok(Means { adit, adit_arguments, pools })
+}
+
 pub(super) fn execute(arguments: &Run) -> ExitCode {
     let mut scenario = match Scenario::read(&arguments.scenario) {
         Ok(scenario) => scenario,
@@ -42,7 +49,7 @@ pub(super) fn execute(arguments: &Run) -> ExitCode {
     }
     tell(&scenario.about);
     tell("");
-    let outcome = scenario::run(&scenario, &arguments.adit, &arguments.adit_arguments, tell);
+    let outcome = means(arguments).and_then(|means| scenario::run(&scenario, &means, tell));
     tell("");
     let outcome = match outcome {
         Ok(outcome) => outcome,

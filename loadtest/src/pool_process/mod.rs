@@ -38,6 +38,8 @@ pub const ENVIRONMENT: &str = "ADIT_LOADTEST_POOL_PROCESS";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolLooks {
+    /// What scenarios call it.
+    pub name: String,
     /// Time between two jobs; none of its own if zero.
     pub job_every_ms: u64,
     /// As it goes over the wire.
@@ -51,11 +53,12 @@ pub struct PoolLooks {
 }
 
 impl Default for PoolLooks {
-    /// Difficulties at which a share takes some twenty hashes.
+    /// Every hash does.
     fn default() -> Self {
         Self {
+            name: "pool".into(),
             job_every_ms: 5_000,
-            difficulty: "0.000000005".into(),
+            difficulty: "0.0000000001".into(),
             extranonce2_bytes: 8,
             version_mask: "1fffe000".into(),
             habit: Habit::Good,

@@ -3,10 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::objectives::Objectives;
+use crate::pool_process::PoolLooks;
+use crate::scripted_pool::Habit;
+use crate::sim_miner::{STYLES, Style};
+
+/// Pools of one scenario at most: their numbers are a byte of their work.
+pub const POOLS_MAX: usize = 64;
 /// The scenarios in the binary, by name.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
+    ("failover", include_str!("../../scenarios/failover.toml")),
     ("fanout", include_str!("../../scenarios/fanout.toml")),
     ("hostile", include_str!("../../scenarios/hostile.toml")),
     ("idle", include_str!("../../scenarios/idle.toml")),
@@ -24,6 +32,9 @@ pub enum ReadError {
     /// Not what a scenario may say.
     #[error("scenario {0}: {1}")]
     Wrong(String, toml::de::Error),
+    /// Parts that do not fit each other.
+    #[error("scenario {0}: {1}")]
+    Unfit(String, String),
 }
 
 /// A whole scenario.
@@ -34,9 +45,12 @@ pub struct Scenario {
     pub about: String,
     /// How long it runs once all miners have a job.
     pub run_ms: u64,
-    /// The pool.
+    /// The pools, in the order that Adit is given them; one if none is named.
+    #[serde(default = "one_pool")]
+    pub pools: Vec<PoolLooks>,
+    /// What Adit is told beside its pools.
     #[serde(default)]
-    pub pool: PoolPart,
+    pub adit: AditPart,
     /// The miners.
     pub fleet: FleetPart,
     /// Strangers that mean no good.
@@ -50,20 +64,24 @@ pub struct Scenario {
     pub objectives: Objectives,
 }
 
-/// The pool of a scenario.
+/// What Adit is told.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct PoolPart {
-    /// Time between two jobs; none of its own if zero.
-    pub job_every_ms: u64,
+pub struct AditPart {
+    /// Whether it keeps a ledger, which the audit then holds against miners and pools.
+    pub ledger: bool,
+    /// Settings, as in `timeouts.silence_ms=2000`.
+    pub settings: Vec<String>,
 }
 
 /// The miners of a scenario.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FleetPart {
-    /// How many, of all styles in turn.
+    /// How many.
     pub miners: usize,
+    /// Their styles, dealt out in turn; all there are if none is named.
+    pub styles: Vec<Style>,
     /// Connects per second.
     pub connects_per_second: f64,
     /// How long all may take to have a job.
@@ -72,6 +90,8 @@ pub struct FleetPart {
     pub submits_per_second: f64,
     /// How long after a close a miner comes back; never if zero.
     pub reconnect_after_ms: u64,
+    /// So much later at most, each time another.
+    pub reconnect_jitter_ms: u64,
 }
 
 /// Connections that never become miners. Each is made anew when it is closed.
@@ -91,7 +111,7 @@ pub struct HostilePart {
 }
 
 /// Something that happens at a time.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// When, from the time all miners had a job.
@@ -99,54 +119,84 @@ pub struct Step {
     /// Again and again after so long; once if zero.
     #[serde(default)]
     pub every_ms: u64,
+    /// A fault is over after so long; it stays if zero. A pool that is killed every few seconds for less than that flaps.
+    #[serde(default)]
+    pub for_ms: u64,
+    /// At which pool, by its name; the first if empty.
+    #[serde(default)]
+    pub pool: String,
     /// What.
     #[serde(rename = "do")]
     pub action: Action,
 }
 
-/// What can happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What can happen at a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// The pool gives a job, and the time until every miner has it is measured.
+    /// It gives a job, and the time until every miner of this pool has it is measured.
     FanOut,
-    /// The pool is killed with all its connections, and started again at its address.
-    RestartPool,
-    /// The pool stands still.
-    FreezePool,
-    /// The pool goes on.
-    ThawPool,
+    /// Its process is killed.
+    Kill,
+    /// Its process is started, at the address it had.
+    Start,
+    /// It is killed and started again at once.
+    Restart,
+    /// Its process is stopped where it stands: TCP stays open and nothing comes.
+    Freeze,
+    /// It goes on.
+    Thaw,
+    /// It accepts, and never says anything.
+    Mute,
+    /// It refuses every name and every share.
+    Refuse,
+    /// It sends what nobody can read.
+    Garbage,
+    /// It resets every connection in the middle of a line.
+    Reset,
+    /// It answers late and in small pieces.
+    Slow,
+    /// It behaves again.
+    Heal,
 }
 
-/// What must hold. What is not given is not asked; the audit always is.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Objectives {
-    /// 99th percentile from a miner's connect to its first job.
-    pub first_job_p99_ms_max: Option<f64>,
-    /// Median from when a submit was due until its answer.
-    pub p50_ms_max: Option<f64>,
-    /// The same, 99th percentile.
-    pub p99_ms_max: Option<f64>,
-    /// The longest time from a job at the pool until every miner had it.
-    pub fan_out_ms_max: Option<f64>,
-    /// Handshakes and connections that went wrong.
-    pub failures_max: Option<u64>,
-    /// Connections of miners that the other side closed.
-    pub closes_max: Option<u64>,
-    /// Accepted shares of all submits.
-    pub accepted_ratio_min: Option<f64>,
-    /// Growth of memory from before the first miner to the highest point, for each miner.
-    pub resident_kib_per_miner_max: Option<f64>,
-    /// Growth of memory from the second quarter of the run to the last, in percent.
-    pub resident_growth_percent_max: Option<f64>,
-    /// The same for open descriptors.
-    pub descriptors_growth_percent_max: Option<f64>,
+impl Action {
+    /// What ends it; nothing for what is no fault.
+    pub(super) fn end(self) -> Option<Self> {
+        match self {
+            Self::FanOut | Self::Start | Self::Restart | Self::Thaw | Self::Heal => None,
+            Self::Kill => Some(Self::Start),
+            Self::Freeze => Some(Self::Thaw),
+            Self::Mute | Self::Refuse | Self::Garbage | Self::Reset | Self::Slow => Some(Self::Heal),
+        }
+    }
+
+    /// Whether miners have to leave the pool for it.
+    pub(super) fn is_break(self) -> bool {
+        self == Self::Restart || self.end().is_some()
+    }
+
+    /// The habit that it brings, where it is one.
+    pub(super) fn habit(self) -> Option<Habit> {
+        match self {
+            Self::Mute => Some(Habit::Mute),
+            Self::Refuse => Some(Habit::Refusing),
+            Self::Garbage => Some(Habit::Garbage),
+            Self::Reset => Some(Habit::Breaking),
+            Self::Slow => Some(Habit::Slow),
+            Self::Heal => Some(Habit::Good),
+            _ => None,
+        }
+    }
 }
 
-impl Default for PoolPart {
+fn one_pool() -> Vec<PoolLooks> {
+    vec![PoolLooks::default()]
+}
+
+impl Default for AditPart {
     fn default() -> Self {
-        Self { job_every_ms: 5_000 }
+        Self { ledger: true, settings: Vec::new() }
     }
 }
 
@@ -154,10 +204,12 @@ impl Default for FleetPart {
     fn default() -> Self {
         Self {
             miners: 100,
+            styles: STYLES.to_vec(),
             connects_per_second: 1_000.0,
             all_mining_within_ms: 30_000,
             submits_per_second: 0.0,
             reconnect_after_ms: 0,
+            reconnect_jitter_ms: 0,
         }
     }
 }
@@ -170,13 +222,30 @@ impl Scenario {
 
     /// The scenario of this name, else the one in this file.
     pub fn read(name_or_file: &str) -> Result<Self, ReadError> {
-        let wrong = |error| ReadError::Wrong(name_or_file.into(), error);
         if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_file) {
-            return toml::from_str(text).map_err(wrong);
+            return Self::parse(name_or_file, text);
         }
         let text = fs::read_to_string(Path::new(name_or_file))
             .map_err(|error| ReadError::Unknown(name_or_file.into(), error))?;
-        toml::from_str(&text).map_err(wrong)
+        Self::parse(name_or_file, &text)
+    }
+
+    /// Reads a scenario's text; `name` is for what is wrong with it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ReadError> {
+        let scenario: Self = toml::from_str(text).map_err(|error| ReadError::Wrong(name.into(), error))?;
+        let unfit = |what: String| Err(ReadError::Unfit(name.into(), what));
+        if !(1..=POOLS_MAX).contains(&scenario.pools.len()) {
+            return unfit(format!("{} pools; 1 to {POOLS_MAX} are possible", scenario.pools.len()));
+        }
+        match scenario.steps.iter().find(|step| scenario.place_of(&step.pool).is_none()) {
+            Some(step) => unfit(format!("a step at pool {:?}, which there is not", step.pool)),
+            None => Ok(scenario),
+        }
+    }
+
+    /// Where a pool stands by its name; the first one if that is empty.
+    pub(super) fn place_of(&self, pool: &str) -> Option<usize> {
+        if pool.is_empty() { Some(0) } else { self.pools.iter().position(|looks| looks.name == pool) }
     }
 }
 
@@ -198,6 +267,9 @@ mod tests {
     fn a_misspelt_key_or_name_is_told() {
         let error = toml::from_str::<Scenario>("about = ''\nrun_ms = 1\nfleet = { miner = 1 }").unwrap_err();
         assert!(error.to_string().contains("miner"), "{error}");
+        let steps = "about = ''\nrun_ms = 1\nfleet = {}\nsteps = [{ after_ms = 1, pool = 'a', do = 'kill' }]";
+        let error = Scenario::parse("mine", steps).unwrap_err().to_string();
+        assert!(error.contains("mine") && error.contains("\"a\""), "{error}");
         let error = Scenario::read("stedy").unwrap_err().to_string();
         assert!(error.contains("\"stedy\"") && error.contains("steady"), "{error}");
     }

@@ -4,14 +4,20 @@
 //!   Scenario (file) ──▶ run ──▶ Outcome: figures, objectives missed, audit
 //! ```
 //!
-//! Miners and pool are the ones that look closely ([`crate::sim_miner`], [`crate::scripted_pool`]), and every scenario
-//! ends with the audit of all shares. What Adit costs beside other proxies is measured in [`crate::compare`] instead.
+//! Miners and pools are the ones that look closely ([`crate::sim_miner`], [`crate::pool_process`]), and every scenario
+//! ends with the audit of all shares: miners against pools, and the ledger against both. What Adit costs beside other proxies is measured in [`crate::compare`] instead.
 
+mod books;
+mod breaks;
 mod file;
 mod hostile;
+mod objectives;
 mod outcome;
 mod run;
+mod schedule;
 
-pub use file::{Action, FleetPart, HostilePart, Objectives, PoolPart, ReadError, Scenario, Step};
+pub use breaks::{BreakFigures, Failover};
+pub use file::{Action, AditPart, FleetPart, HostilePart, POOLS_MAX, ReadError, Scenario, Step};
+pub use objectives::Objectives;
 pub use outcome::{Figures, Moment, Outcome};
-pub use run::{RunError, run};
+pub use run::{Means, RunError, run};

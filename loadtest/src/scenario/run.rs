@@ -1,18 +1,23 @@
 //! Runs a scenario against a real Adit.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::books::Shelf;
+use super::breaks::{Break, Failover};
 use super::file::{Action, Scenario};
 use super::hostile::Strangers;
 use super::outcome::{Figures, Moment, Outcome};
-use crate::audit::Audit;
+use super::schedule::Schedule;
+use crate::audit::{Audit, Difference};
+use crate::pool_process::{Launcher, PoolProcess};
 use crate::process::{Adit, StartError};
-use crate::scripted_pool::{PoolLog, Script, ScriptedPool};
 use crate::sim_miner::{Fleet, FleetConfig, FleetReport, Pace};
 use crate::wait;
 
+/// The number of the first pool of a scenario.
+const FIRST_POOL: u8 = 0xa0;
 const TICK: Duration = Duration::from_millis(20);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How long the last answers may take.
@@ -23,41 +28,47 @@ const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a scenario could not be run to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Sockets or threads of miners or pool.
-    #[error("miners or pool: {0}")]
+    /// Sockets, threads or processes of miners and pools, or the ledger's file.
+    #[error("miners, pools or ledger: {0}")]
     Peers(#[from] io::Error),
     /// Adit did not start.
     #[error(transparent)]
     Start(#[from] StartError),
 }
 
+/// What a scenario is run with.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// The binary of Adit.
+    pub adit: PathBuf,
+    /// Further arguments of `adit run`.
+    pub adit_arguments: Vec<String>,
+    /// How to start the process of a pool.
+    pub pools: Launcher,
+}
+
 /// A scenario that runs.
 struct Run<'a> {
     scenario: &'a Scenario,
     adit: Adit,
-    pool: Option<ScriptedPool>,
-    /// What earlier pools saw.
-    logs: Vec<PoolLog>,
+    pools: Vec<PoolProcess>,
     fleet: Fleet,
     started: Instant,
     next_sample: Instant,
+    shelf: Option<Shelf>,
+    breaks: Vec<Break>,
     figures: Figures,
 }
 
 /// Runs it; `tell` hears once a second how it goes.
-pub fn run(
-    scenario: &Scenario,
-    adit: &Path,
-    adit_arguments: &[String],
-    mut tell: impl FnMut(&str),
-) -> Result<Outcome, RunError> {
-    let pool = ScriptedPool::start(script(scenario, 0))?;
-    let mut arguments = vec!["run".to_owned()];
-    for (flag, value) in [("--listen", "127.0.0.1:0"), ("--admin", "off"), ("--pool", &pool.url())] {
-        arguments.extend([flag.to_owned(), value.to_owned()]);
+pub fn run(scenario: &Scenario, means: &Means, mut tell: impl FnMut(&str)) -> Result<Outcome, RunError> {
+    let mut pools = Vec::new();
+    for (number, looks) in scenario.pools.iter().enumerate() {
+        let number = FIRST_POOL + u8::try_from(number).unwrap_or(u8::MAX - FIRST_POOL);
+        pools.push(PoolProcess::start(&means.pools, number, looks.clone())?);
     }
-    arguments.extend_from_slice(adit_arguments);
-    let adit = Adit::start(adit, arguments)?;
+    let shelf = scenario.adit.ledger.then(Shelf::new).transpose()?;
+    let adit = Adit::start(&means.adit, adit_arguments(scenario, means, &pools, shelf.as_ref()))?;
     let figures = Figures {
         miners: scenario.fleet.miners as u64,
         resident_kib_at_start: adit.usage()?.resident_kib,
@@ -65,14 +76,13 @@ pub fn run(
     };
     let strangers = Strangers::start(adit.address(), scenario.hostile)?;
     let fleet = Fleet::start(&fleet_config(scenario, &adit))?;
-    let now = Instant::now();
-    let (pool, logs) = (Some(pool), Vec::new());
-    let mut run = Run { scenario, adit, pool, logs, fleet, started: now, next_sample: now, figures };
+    let (started, breaks) = (Instant::now(), Vec::new());
+    let mut run = Run { scenario, adit, pools, fleet, started, next_sample: started, shelf, breaks, figures };
     run.gather(&mut tell)?;
     run.go_on(&mut tell)?;
     run.figures.strangers = strangers.connects();
     drop(strangers);
-    Ok(run.finish())
+    run.finish(&means.adit)
 }
 
 impl Run<'_> {
@@ -89,39 +99,36 @@ impl Run<'_> {
 
     /// The time of the run itself, with its steps.
     fn go_on(&mut self, tell: &mut impl FnMut(&str)) -> Result<(), RunError> {
-        let start = Instant::now();
-        let end = start + Duration::from_millis(self.scenario.run_ms);
-        let mut steps: Vec<_> = self
-            .scenario
-            .steps
-            .iter()
-            .map(|step| (start + Duration::from_millis(step.after_ms), step))
-            .collect();
+        let end = Instant::now() + Duration::from_millis(self.scenario.run_ms);
+        let mut schedule = Schedule::new(self.scenario, Instant::now());
         while Instant::now() < end {
-            for (due, step) in &mut steps {
-                if Instant::now() < *due {
-                    continue;
-                }
-                let again = Duration::from_millis(step.every_ms);
-                *due = if again.is_zero() { end } else { *due + again };
-                self.act(step.action)?;
+            while let Some((action, place)) = schedule.next_due(Instant::now()) {
+                self.act(action, place)?;
             }
-            std::thread::sleep(TICK);
             self.sample(tell)?;
+            std::thread::sleep(schedule.wait(Instant::now()).map_or(TICK, |wait| wait.min(TICK)));
         }
         Ok(())
     }
 
-    fn act(&mut self, action: Action) -> Result<(), RunError> {
-        let Some(pool) = &self.pool else { return Ok(()) };
+    fn act(&mut self, action: Action, place: usize) -> Result<(), RunError> {
+        let Some(pool) = self.pools.get_mut(place) else { return Ok(()) };
+        if action.is_break() && pool.is_alive() {
+            let (name, tag) = (self.scenario.pools[place].name.clone(), pool.tag());
+            self.breaks.push(Break { at: Instant::now(), action, pool: name, tag });
+        }
         match action {
             Action::FanOut => self.figures.fan_out_ms.push(fan_out_ms(pool, &self.fleet)),
-            Action::FreezePool => pool.freeze(true),
-            Action::ThawPool => pool.freeze(false),
-            Action::RestartPool => {
-                let address = pool.address();
-                self.logs.extend(self.pool.take().map(ScriptedPool::kill));
-                self.pool = Some(ScriptedPool::start_at(address, script(self.scenario, self.logs.len()))?);
+            Action::Kill => pool.kill(),
+            Action::Start => pool.start_again()?,
+            Action::Restart => {
+                pool.kill();
+                pool.start_again()?;
+            }
+            Action::Freeze => pool.freeze()?,
+            Action::Thaw => pool.thaw()?,
+            Action::Mute | Action::Refuse | Action::Garbage | Action::Reset | Action::Slow | Action::Heal => {
+                pool.take_habit(action.habit().unwrap_or_default());
             }
         }
         Ok(())
@@ -134,6 +141,8 @@ impl Run<'_> {
         self.next_sample += SAMPLE_EVERY;
         let (usage, progress) = (self.adit.usage()?, self.fleet.progress());
         let before = self.figures.timeline.last().copied().unwrap_or_default();
+        let latency_us = progress.take_latency_us();
+        let quantile_ms = |quantile| latency_us.value_at_quantile(quantile) as f64 / 1_000.0;
         let now = Moment {
             at_s: self.started.elapsed().as_secs_f64(),
             mining: progress.mining(),
@@ -142,6 +151,9 @@ impl Run<'_> {
             resident_kib: usage.resident_kib,
             cpu_s: usage.cpu.as_secs_f64(),
             descriptors: usage.descriptors,
+            p50_ms: quantile_ms(0.5),
+            p99_ms: quantile_ms(0.99),
+            ledger_bytes: self.shelf.as_ref().map_or(0, Shelf::bytes),
         };
         let seconds = (now.at_s - before.at_s).max(f64::MIN_POSITIVE);
         tell(&format!(
@@ -158,18 +170,36 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self, binary: &Path) -> Result<Outcome, RunError> {
+        let is_alive = self.adit.is_running();
         let report = self.fleet.finish(GRACE);
-        self.logs.extend(self.pool.take().map(ScriptedPool::stop));
-        let names: Vec<String> = (0..self.logs.len()).map(|nth| format!("pool {nth}")).collect();
+        if is_alive {
+            self.adit.signal("TERM")?;
+        }
+        let has_ended_well = self.adit.ends_within(GRACE).is_some_and(|status| status.success());
+        let mut logs = Vec::new();
+        for (looks, pool) in self.scenario.pools.iter().zip(self.pools) {
+            let lives = pool.stop().into_iter().enumerate();
+            logs.extend(lives.map(|(life, log)| (format!("{}, life {}", looks.name, life + 1), log)));
+        }
+        let ledger = self.shelf.as_ref().map(|shelf| shelf.book(binary)).transpose()?;
         let mut audit = Audit::new().miners(&report);
-        for (name, log) in names.iter().zip(&self.logs) {
+        for (name, log) in &logs {
             audit = audit.pool(name, log);
+        }
+        if let Some(ledger) = &ledger {
+            audit = audit.ledger(ledger);
         }
         let findings = audit.run();
         let mut figures = self.figures;
         figures.take_report(&report);
-        Outcome::new(figures, findings, &self.scenario.objectives)
+        let wrong_pool = findings.count(Difference::WrongPool);
+        figures.failover = Failover::new(&self.breaks, &report, wrong_pool, self.started);
+        let mut outcome = Outcome::new(figures, findings, &self.scenario.objectives);
+        if !(is_alive && has_ended_well) {
+            outcome.missed.push("Adit did not live to the end, or did not end in order".into());
+        }
+        Ok(outcome)
     }
 }
 
@@ -189,14 +219,27 @@ impl Figures {
     }
 }
 
-fn script(scenario: &Scenario, nth: usize) -> Script {
-    let job_every = scenario.pool.job_every_ms;
-    Script {
-        // Every pool its own tag: work of one that was killed is not its successor's.
-        tag: format!("{:02x}", 0xa0 + nth % 0x50),
-        job_every: (job_every > 0).then(|| Duration::from_millis(job_every)),
-        ..Script::default()
+fn adit_arguments(
+    scenario: &Scenario,
+    means: &Means,
+    pools: &[PoolProcess],
+    shelf: Option<&Shelf>,
+) -> Vec<String> {
+    let mut arguments = vec!["run".to_owned()];
+    let mut give = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
+    give("--listen", "127.0.0.1:0");
+    give("--admin", "off");
+    for pool in pools {
+        give("--pool", &pool.url());
     }
+    for setting in &scenario.adit.settings {
+        give("--set", setting);
+    }
+    if let Some(shelf) = shelf {
+        give("--ledger", &shelf.file().display().to_string());
+    }
+    arguments.extend_from_slice(&means.adit_arguments);
+    arguments
 }
 
 fn fleet_config(scenario: &Scenario, adit: &Adit) -> FleetConfig {
@@ -206,14 +249,16 @@ fn fleet_config(scenario: &Scenario, adit: &Adit) -> FleetConfig {
     FleetConfig {
         pace: if rate > 0.0 { Pace::PerSecond(rate) } else { Pace::Idle },
         connects_per_second: part.connects_per_second,
+        styles: part.styles.clone(),
         reconnect_after: (again > 0).then(|| Duration::from_millis(again)),
+        reconnect_jitter: Duration::from_millis(part.reconnect_jitter_ms),
         ..FleetConfig::new(adit.address(), part.miners)
     }
 }
 
 /// Milliseconds from telling the pool to give a job until every miner that mines has heard of it; infinite if some did
 /// not in time. The time that pool and miners themselves take is in it.
-fn fan_out_ms(pool: &ScriptedPool, fleet: &Fleet) -> f64 {
+fn fan_out_ms(pool: &mut PoolProcess, fleet: &Fleet) -> f64 {
     let progress = fleet.progress();
     let all = progress.jobs_heard() + progress.mining();
     let start = Instant::now();

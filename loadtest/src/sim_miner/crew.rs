@@ -276,6 +276,7 @@ impl Loop {
         let now = Instant::now();
         let micros = |from: Instant| now.saturating_duration_since(from).as_micros() as u64;
         self.report.latency_us.saturating_record(micros(waiting.due));
+        self.progress.lately_us.lock().saturating_record(micros(waiting.due));
         self.report.service_us.saturating_record(micros(waiting.sent));
         self.report.submits[waiting.place].answer = Answer::Given(verdict);
         self.progress.answered.fetch_add(1, Relaxed);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 
 use crate::json_line::Verdict;
 use crate::share::ShareKey;
@@ -104,7 +105,7 @@ impl Default for FleetReport {
 }
 
 /// Live figures of a running fleet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     /// Miners that are through their handshake and have a job.
     pub mining: AtomicU64,
@@ -122,6 +123,25 @@ pub struct Progress {
     pub switches: AtomicU64,
     /// Miners that came back to work on a new connection.
     pub returns: AtomicU64,
+    /// From when a submit was due until its answer, since somebody looked the last time.
+    pub(super) lately_us: Mutex<Histogram<u64>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            mining: zero(),
+            submitted: zero(),
+            answered: zero(),
+            accepted: zero(),
+            jobs_heard: zero(),
+            closes: zero(),
+            switches: zero(),
+            returns: zero(),
+            lately_us: Mutex::new(histogram()),
+        }
+    }
 }
 
 impl Progress {
@@ -163,6 +183,11 @@ impl Progress {
     /// Miners that came back to work on a new connection.
     pub fn returns(&self) -> u64 {
         self.returns.load(Ordering::Relaxed)
+    }
+
+    /// From when a submit was due until its answer, for all that were answered since the last call.
+    pub fn take_latency_us(&self) -> Histogram<u64> {
+        std::mem::replace(&mut *self.lately_us.lock(), histogram())
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 /// A family of miners, by what a proxy can see of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Style {
     /// subscribe, authorize, `suggest_difficulty`, each after the answer to the one before; integer ids from 0.
     Cgminer,
