@@ -1,7 +1,7 @@
 // The page as a whole: what is read how often, and which panel shows it.
 
 import { $, setText } from "./dom.js";
-import { connection, onConnection, Source, tryNow } from "./live.js";
+import { connection, now, onConnection, Source, tryNow } from "./live.js";
 import { redraw } from "./charts.js";
 import { sample } from "./history.js";
 import { showVerdict } from "./verdict.js";
@@ -33,13 +33,15 @@ new Source(() => "/stats", 2_000, (stats) => {
 new Source(() => "/stats/pools", 3_000, ({ pools }) => {
   known.pools = pools;
   const names = pools.map(({ name }) => name);
-  showPools(pools);
+  showPools(pools, startedMs());
   showPoolNames(names);
   showPoolChoices(names);
   showSwitches(pools, known.switches);
   showShares();
 });
 new Source(() => "/stats/shards", 3_000, ({ shards }) => showShards(shards));
+
+const startedMs = () => known.stats?.process.started_ms ?? now();
 
 function showShares() {
   if (!known.stats || !known.pools) return;
@@ -52,7 +54,7 @@ onSwitches((switches) => {
   if (known.pools) showSwitches(known.pools, switches);
 });
 onSession(() => {
-  if (known.pools) showPools(known.pools);
+  if (known.pools) showPools(known.pools, startedMs());
 });
 
 onConnection(() => showVerdict(known));

@@ -63,7 +63,7 @@ export class Curve {
     this.plot = new uPlot({
       width: this.place.clientWidth,
       height: this.place.clientHeight,
-      padding: [8, 6, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: this.sync && { key: this.sync }, points: { size: 7, fill: line } },
       scales: { y: { range: (_, min, max) => this.range(min, max) } },

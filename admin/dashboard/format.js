@@ -12,11 +12,16 @@ export const count = (value) => (value === null || value === undefined ? DASH : 
 /** "1 worker", "2 workers". */
 export const several = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
-/** A value with three significant digits or so. */
+const significant = new Intl.NumberFormat(LOCALE, { maximumSignificantDigits: 3 });
+
+/** A value with three digits. Those that are measured keep their zeros: it would look as if they jumped otherwise. */
 function threeDigits(value) {
   const size = Math.abs(value);
   return withDecimals[size >= 100 ? 0 : size >= 10 ? 1 : 2].format(value);
 }
+
+/** A round value, as axes have them, without them. */
+const round = (value) => significant.format(value);
 
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];
 
@@ -29,10 +34,11 @@ function scaled(value, base = 1000) {
   return [value, PREFIXES[power]];
 }
 
-/** Hashes per second; `digits` fixes the decimals, for columns. */
+/** Hashes per second; `digits` fixes the decimals, for columns, or is "round", for axes. */
 export function hashrate(value, digits) {
   if (!(value > 0)) return { number: "0", unit: "H/s" };
   const [number, prefix] = scaled(value);
+  if (digits === "round") return { number: round(number), unit: `${prefix}H/s` };
   return { number: digits === undefined ? threeDigits(number) : withDecimals[digits].format(number), unit: `${prefix}H/s` };
 }
 
@@ -59,11 +65,14 @@ export function percent(share, digits = 1) {
   return { number: withDecimals[share === 1 || share === 0 ? 0 : digits].format(value), unit: "%" };
 }
 
-export function micros(value) {
+export function micros(value, write = threeDigits) {
   if (value < 1000) return { number: count(value), unit: "µs" };
-  if (value < 1e6) return { number: threeDigits(value / 1e3), unit: "ms" };
-  return { number: threeDigits(value / 1e6), unit: "s" };
+  if (value < 1e6) return { number: write(value / 1e3), unit: "ms" };
+  return { number: write(value / 1e6), unit: "s" };
 }
+
+/** The same for bounds, which are round. */
+export const roundMicros = (value) => micros(value, round);
 
 /** A time span in words, coarse. */
 export function span(ms) {

@@ -6,7 +6,7 @@ import { clock, hashrate, percent, plain } from "./format.js";
 import { now, Source } from "./live.js";
 
 /** Spans that the server knows, with their names. */
-export const SPANS = [["1h", "1 h"], ["6h", "6 h"], ["1d", "1 day"], ["7d", "7 days"], ["30d", "30 days"], ["1y", "1 year"]];
+export const SPANS = ["1h", "6h", "1d", "7d", "30d", "1y"].map((id) => [id, id.replace(/([a-z])/, "\u00a0$1")]);
 const SAMPLES_MAX = 1800;
 const SAMPLE_MS = 2000;
 const NOTHING = "Nothing to show yet: the first figures come within a minute or two.";
@@ -17,10 +17,9 @@ let span = "1d";
 let series;
 let stats;
 
-const rateAxis = (value, all) => plain(hashrate(value, Math.max(...all) >= 1 ? undefined : 2));
 export const rateOptions = {
   format: (value) => plain(hashrate(value)),
-  axis: rateAxis,
+  axis: (value) => (value > 0 ? plain(hashrate(value, "round")) : "0"),
   range: (_, max) => [0, max > 0 ? max * 1.12 : 1],
 };
 
@@ -36,7 +35,7 @@ const accepted = new Curve($("accept-chart"), {
   name: "Accept rate",
   format: (value) => plain(percent(value, 2)),
   // As many decimals as tell the labels apart.
-  axis: (value, all) => (value > 1.000001 ? "" : `${(value * 100).toFixed(all.length > 1 && all[1] - all[0] < 0.0099 ? 1 : 0)} %`),
+  axis: (value, all) => (value > 1.000001 ? "" : `${(value * 100).toFixed(Number.isInteger(Math.round((all[1] - all[0]) * 1e5) / 1e3) ? 0 : 1)} %`),
   range: (min) => [min === null || min > 0.995 ? 0.99 : Math.max(0, min - (1 - min) * 0.15), 1 + (1 - Math.min(min ?? 1, 0.99)) * 0.06],
   readout: $("accept-readout"),
   rest: () => (stats ? `since the start ${plain(percent(stats.accept_rate, 2))}` : ""),
@@ -86,7 +85,7 @@ export function lately(ms) {
 
 function show() {
   $("span").hidden = !series;
-  $("history-note").textContent = series || !stats ? "" : samples.length > 1
+  $("history-note").textContent = series || !stats || stats.ledger ? "" : samples.length > 1
     ? `No ledger is kept, so this begins at ${clock(samples[0].at)}, when you opened the page.`
     : "No ledger is kept, so this begins now.";
   if (series) showSeries();

@@ -8,13 +8,15 @@ import { meaning, title, word } from "./words.js";
 import { POOL_COMMANDS, commandButton } from "./commands.js";
 
 const STRIP_MS = 86_400_000;
+// The server keeps at least so many changes of a pool.
+const CHANGES_KEPT_MIN = 8;
 const SWITCHES_SHOWN = 40;
 
-export function showPools(pools) {
+export function showPools(pools, startedMs) {
   const usable = pools.filter(({ state }) => state === "up" || state === "degraded").length;
   setText($("pools-note"), pools.length ? `${usable} of ${pools.length} usable` : "None is configured.");
   const groups = new Set(pools.map(({ group }) => group)).size;
-  keyed($("pools"), pools, ({ name, url }) => name || url, create, (node, pool) => update(node, pool, pools.length, groups > 1));
+  keyed($("pools"), pools, ({ name, url }) => name || url, create, (node, pool) => update(node, pool, pools.length, groups > 1, startedMs));
 }
 
 function create(pool) {
@@ -29,7 +31,7 @@ function create(pool) {
     buttons);
 }
 
-function update(node, pool, poolsCount, hasGroups) {
+function update(node, pool, poolsCount, hasGroups, startedMs) {
   const [head, why, list, history, buttons] = node.children;
   node.dataset.state = pool.state;
   const [name, pill, url] = head.children;
@@ -44,7 +46,7 @@ function update(node, pool, poolsCount, hasGroups) {
   setText(why, `${title(pool.state)} for ${span(now() - pool.since_ms)}${reason}.${until}`.replace("..", "."));
   why.title = `Since ${fullDate(pool.since_ms)}`;
   figures(list, figuresOf(pool, poolsCount));
-  showStrip(history, pool);
+  showStrip(history, pool, startedMs);
   buttons.hidden = document.body.dataset.role !== "operator";
   for (const button of buttons.children) button.disabled = (button.dataset.command === "enable") !== (pool.state === "disabled");
 }
@@ -68,11 +70,12 @@ function figuresOf(pool, poolsCount) {
 const sum = (counts) => Object.values(counts).reduce((all, each) => all + each, 0);
 
 /** A day as a strip of states. Before the first change that is known, the state is the one it began with. */
-function showStrip(box, pool) {
+function showStrip(box, pool, startedMs) {
   const end = now();
   const changes = pool.history.filter(({ at_ms }) => at_ms <= end);
-  const first = changes[0]?.at_ms ?? pool.since_ms;
-  const start = Math.max(end - STRIP_MS, Math.min(first, pool.since_ms) - 60_000);
+  // What was before the changes that are kept is only known where all are kept.
+  const first = changes.length < CHANGES_KEPT_MIN ? startedMs : changes[0].at_ms;
+  const start = Math.max(end - STRIP_MS, Math.min(first, pool.since_ms));
   const parts = [];
   let state = changes[0]?.from ?? pool.state;
   let at = start;

@@ -1,7 +1,7 @@
 // Shares that were not accepted: by pool, by reason, in the pool's words; and those that never went to a pool.
 
 import { $, el, keyed, meter, setFigure, setMeter, setText } from "./dom.js";
-import { count, percent, plain, several } from "./format.js";
+import { count, percent, plain, several, short } from "./format.js";
 import { ended } from "./history.js";
 import { meaning, word } from "./words.js";
 
@@ -22,7 +22,7 @@ function ofPool(pool) {
   const rows = listed(pool.shares.rejected);
   if (pool.shares.unanswered) rows.push(["unanswered", pool.shares.unanswered]);
   const quotes = listed(pool.reject_reasons).sort(([, a], [, b]) => b - a).slice(0, QUOTES_SHOWN);
-  const words = quotes.map(([text, value]) => `“${text}” ${count(value)}`).join(", ");
+  const words = quotes.map(([text, value]) => `“${text}” ${plain(short(value))}`).join(", ");
   return { name: pool.name, title: pool.name, rows, all: ended(pool.shares), words: words && `In its words: ${words}` };
 }
 
@@ -48,7 +48,8 @@ function update(node, { title, rows, all, words }) {
   const sorted = rows.sort(([, a], [, b]) => b - a);
   keyed(list, sorted, ([label]) => label, ([label]) => row(label), (line, [, value]) => {
     setMeter(line.children[1], value / most, lost / all >= 0.05 ? "warn" : "");
-    setFigure(line.children[2], { number: count(value), unit: plain(percent(value / all)) });
+    line.children[2].title = `${count(value)} of ${several(all, "share")}`;
+    setFigure(line.children[2], { number: plain(short(value)), unit: plain(percent(value / all)) });
   });
   setText(quotes, words);
   quotes.hidden = !words;

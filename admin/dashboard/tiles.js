@@ -19,7 +19,7 @@ function tiles(stats, health) {
     { name: "Hashrate", title: "By accepted shares, average over five minutes", value: hashrate(rates.m5),
       sub: `1 day: ${plain(hashrate(rates.d1))}` },
     { name: "Accepted", title: "Shares that the pools accepted, of all that ended since Adit was started",
-      value: percent(rate, 2), sub: `${plain(short(shares.accepted))} of ${plain(short(ended(shares)))} shares`,
+      value: percent(rate, 2), sub: `${plain(short(shares.accepted))} of ${plain(short(ended(shares)))}`,
       level: rate === null || lost < 10 || rate > ACCEPT_WARN ? "" : rate > ACCEPT_BAD ? "warn" : "bad" },
     { name: "Workers", title: "Names under which miners are connected; one may have several connections",
       value: count(stats.workers_online), sub: offline ? `${count(offline)} offline` : several(stats.connections, "connection"),

@@ -2,7 +2,7 @@
 
 import { $, choice, figures, setText } from "./dom.js";
 import { Curve } from "./charts.js";
-import { about, count, fullDate, hashrate, percent, several, short } from "./format.js";
+import { about, count, fullDate, hashrate, percent, plain, several, short } from "./format.js";
 import { Source, now } from "./live.js";
 import { SPANS, ended, rateOptions, wholeSteps } from "./history.js";
 import { onOpen } from "./workers.js";
@@ -26,7 +26,7 @@ onOpen((chosen) => {
     ...rateOptions,
     name: "Hashrate of the worker",
     readout: $("worker-readout"),
-    rest: () => "",
+    rest: () => (worker?.hashrate.m5 > 0 ? `now ${plain(hashrate(worker.hashrate.m5))}` : ""),
   });
   choose(span);
 });
