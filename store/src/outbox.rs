@@ -27,6 +27,9 @@ use crate::tally::{Tally, TallyKey, TallyTable, minute_of};
 /// Gaps of one shard: one is filled while the other is on its way or being written.
 const GAPS_COUNT: usize = 2;
 
+/// While rows go into the gap, the queue is looked at for every so many of them: to ask it costs more than to fold a row.
+const LOOK_EVERY: u32 = 32;
+
 /// The bounds of an outbox. The default is right for a shard; tests take smaller ones.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboxLimits {
@@ -79,10 +82,10 @@ impl Gap {
         self.block_candidates += u64::from(row.block_candidate);
         let minute = minute_of(row.verdict_us);
         let key = TallyKey { minute, worker: row.worker.0, pool: u32::from(row.pool.0) };
-        let nobody = TallyKey { minute, worker: WorkerKey::UNKNOWN.0, pool: u32::from(PoolKey::NONE.0) };
         let tally = if let Some(tally) = self.tallies.tally(key) {
             tally
         } else {
+            let nobody = TallyKey { minute, worker: WorkerKey::UNKNOWN.0, pool: u32::from(PoolKey::NONE.0) };
             &mut self.unattributed.get_or_insert((nobody, Tally::default())).1
         };
         tally.add(row);
@@ -120,6 +123,8 @@ pub struct Outbox {
     gap: Option<Box<Gap>>,
     /// Rows go into the gap until the queue is half empty: one long gap instead of many short ones.
     folding: bool,
+    /// Rows folded since the queue was looked at.
+    unlooked: u32,
     /// The shard's reasons, translated.
     reasons: Vec<ReasonKey>,
 }
@@ -148,6 +153,7 @@ pub fn outbox(names: Arc<Names>, limits: OutboxLimits) -> (Outbox, Inbox) {
         names,
         gap: Some(Box::new(Gap::new(limits.tallies_max))),
         folding: false,
+        unlooked: 0,
         reasons: Vec::new(),
     };
     (outbox, Inbox { shared })
@@ -165,12 +171,16 @@ impl Outbox {
     #[cold]
     #[inline(never)]
     fn fold(&mut self, row: ShareRow) {
-        self.folding = true;
-        self.hand_over();
-        if (self.folding || self.shared.rows.push(row).is_err())
-            && let Some(gap) = self.gap.as_mut()
-        {
+        self.unlooked += 1;
+        if !self.folding || self.unlooked >= LOOK_EVERY {
+            (self.folding, self.unlooked) = (true, 0);
+            self.hand_over();
+            if !self.folding && self.shared.rows.push(row).is_ok() {
+                return;
+            }
             self.folding = true;
+        }
+        if let Some(gap) = self.gap.as_mut() {
             gap.add(&row);
         }
     }
