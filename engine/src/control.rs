@@ -238,6 +238,8 @@ impl Control for Operators {
     fn audit(&self, record: &AuditRecord) {
         let AuditRecord { by, command, result, .. } = record;
         log::info!("{} ({}): {command:?}: {result:?}", by.token, by.source);
+        let actor = format!("{} ({})", by.token, by.source);
+        self.figures.audit("command", &actor, &format!("{command:?}"), &format!("{result:?}"));
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use adit_admin::Events;
 use adit_admin::view::{Rates, Workers};
 use adit_protocol::moment::Moment;
+use adit_store::events::EventLog;
 use adit_store::health::Health;
 use adit_store::record::WorkerKey;
 use hdrhistogram::Histogram;
@@ -65,6 +66,8 @@ pub struct Figures {
     pub addresses: PoolAddresses,
     /// How the ledger is, if one is kept.
     pub ledger: Option<Arc<Health>>,
+    /// The way of audit events into it.
+    pub audit: Option<EventLog>,
     /// Whether Adit was told to stop.
     pub stopping: Arc<AtomicBool>,
     /// Where is published what operators are told of.
@@ -160,6 +163,15 @@ impl Figures {
                 .iter()
                 .map(|last| last.map_or(u64::MAX, |(_, at)| asked_at.since_us(at)))
                 .collect(),
+        }
+    }
+
+    /// Enters who or what changed the state of the proxy into the ledger, if one is kept, with the shards' time.
+    pub fn audit(&self, kind: &str, actor: &str, subject: &str, detail: &str) {
+        if let Some(audit) = &self.audit
+            && !audit.enter(self.now_us(), kind, actor, subject, detail)
+        {
+            log::debug!("no room for an event in the ledger, which counts it: {kind} {subject} {detail}");
         }
     }
 

@@ -138,6 +138,7 @@ impl Supervisor {
                 admission: common.admission.clone(),
                 addresses: common.addresses.clone(),
                 ledger: ledger.as_ref().map(|ledger| ledger.health().clone()),
+                audit: ledger.as_ref().map(|ledger| ledger.events().clone()),
                 stopping: Arc::default(),
                 events: common.events.clone(),
                 clock,
@@ -161,6 +162,7 @@ impl Supervisor {
         let names = common.workers.keys().clone();
         running.herald = Some(Herald::start(lines, common.bell.clone(), names, common.events.clone())?);
         watch_spread(running.figures.clone(), stopped)?;
+        running.figures.audit("start", "adit", "", concat!("version ", env!("CARGO_PKG_VERSION")));
         log::info!("{shards_count} shards listen on {:?}", running.listen_addresses);
         Ok(running)
     }
@@ -278,6 +280,7 @@ impl Running {
             outcome = outcome.and(ended);
         }
         log_spread(&self.figures, &mut Vec::new());
+        self.figures.audit("stop", "adit", "", "");
         if let Some(stopped) = self.ledger.take().map(|ledger| ledger.stop(LEDGER_PATIENCE))
             && !stopped.is_clean()
         {

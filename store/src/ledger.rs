@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use crate::events::EventLog;
 use crate::file::OpenError;
 use crate::health::Health;
 use crate::names::Names;
@@ -54,6 +55,7 @@ pub struct Ledger {
     stop: Arc<StopSignal>,
     health: Arc<Health>,
     names: Arc<Names>,
+    events: EventLog,
 }
 
 impl Ledger {
@@ -71,11 +73,16 @@ impl Ledger {
         limits: OutboxLimits,
         shards: usize,
     ) -> io::Result<(Self, Vec<Outbox>)> {
-        let (outboxes, inboxes) = (0..shards).map(|_| outbox(Arc::clone(&names), limits)).unzip();
+        let (outboxes, mut inboxes): (_, Vec<_>) =
+            (0..shards).map(|_| outbox(Arc::clone(&names), limits)).unzip();
+        let for_events = OutboxLimits { rows_max: 1, tallies_max: 1, ..limits };
+        let (events, inbox) = outbox(Arc::clone(&names), for_events);
+        inboxes.push(inbox);
         let (health, stop) = (Arc::new(Health::default()), Arc::new(StopSignal::default()));
         let writer = Writer::new(sink, inboxes, Arc::clone(&health), Arc::clone(&stop));
         let thread = thread::Builder::new().name("adit-ledger".into()).spawn(move || writer.run())?;
-        Ok((Self { thread: Some(thread), stop, health, names }, outboxes))
+        let events = EventLog::new(events);
+        Ok((Self { thread: Some(thread), stop, health, names, events }, outboxes))
     }
 
     /// How it is.
@@ -88,6 +95,11 @@ impl Ledger {
         &self.names
     }
 
+    /// Takes audit events, from any thread.
+    pub fn events(&self) -> &EventLog {
+        &self.events
+    }
+
     /// Writes everything that was pushed and stops. Drop all outboxes before: the ledger waits for that, as for a disk
     /// that refuses, for up to `patience`.
     pub fn stop(mut self, patience: Duration) -> Stopped {
@@ -96,6 +108,7 @@ impl Ledger {
 
     fn end(&mut self, patience: Duration) -> Stopped {
         let Some(thread) = self.thread.take() else { return Stopped::default() };
+        self.events.close();
         self.stop.set(Instant::now() + patience);
         thread.thread().unpark();
         thread.join().unwrap_or(Stopped { died: true, ..Stopped::default() })

@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::clock::now_us;
+use crate::clock::{StepWatch, now_us};
 use crate::health::{Health, State};
 use crate::limits::{
     BATCH_INTERVAL_MS, BATCH_NOTES_MAX, BATCH_ROWS_MAX, MAINTENANCE_STEP_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN,
 };
 use crate::outbox::Inbox;
+use crate::record::Note;
 use crate::sink::{Batch, LedgerSink, Position};
+
+/// The kind of event that a clock being set is.
+pub const CLOCK_STEP: &str = "clock_step";
 
 /// The wish to stop, and until when the thread may try to write what is left.
 #[derive(Debug, Default)]
@@ -61,12 +65,25 @@ pub(crate) struct Writer<S> {
     stop: Arc<StopSignal>,
     position: Position,
     batch: Batch,
+    /// The system's clock, µs since 1970.
+    wall: fn() -> u64,
+    steps: StepWatch,
 }
 
 impl<S: LedgerSink> Writer<S> {
     pub(crate) fn new(sink: S, inboxes: Vec<Inbox>, health: Arc<Health>, stop: Arc<StopSignal>) -> Self {
-        let position = sink.position();
-        Self { sink, inboxes, health, stop, position, batch: Batch::default() }
+        Self::with_clock(sink, inboxes, health, stop, now_us)
+    }
+
+    fn with_clock(
+        sink: S,
+        inboxes: Vec<Inbox>,
+        health: Arc<Health>,
+        stop: Arc<StopSignal>,
+        wall: fn() -> u64,
+    ) -> Self {
+        let (position, steps) = (sink.position(), StepWatch::new(wall(), Instant::now()));
+        Self { sink, inboxes, health, stop, position, batch: Batch::default(), wall, steps }
     }
 
     /// Works until it is told to stop.
@@ -74,7 +91,8 @@ impl<S: LedgerSink> Writer<S> {
         let died = ReportDeath(Arc::clone(&self.health));
         loop {
             let cycle_started = Instant::now();
-            let started_us = now_us();
+            let started_us = (self.wall)();
+            self.look_at_clock(started_us, cycle_started);
             // Looked at before collecting: what a shard pushed before it dropped its end is then collected.
             let is_last = self.stop.deadline().is_some() && self.inboxes.iter().all(Inbox::is_closed);
             let took_all = self.collect();
@@ -88,7 +106,7 @@ impl<S: LedgerSink> Writer<S> {
                 break;
             }
             let budget = Duration::from_millis(MAINTENANCE_STEP_MS_MAX);
-            self.health.maintained(self.sink.maintain(now_us(), budget));
+            self.health.maintained(self.sink.maintain((self.wall)(), budget));
             if took_all {
                 thread::park_timeout(
                     Duration::from_millis(BATCH_INTERVAL_MS).saturating_sub(cycle_started.elapsed()),
@@ -98,6 +116,23 @@ impl<S: LedgerSink> Writer<S> {
         let stopped = self.finish();
         std::mem::forget(died);
         stopped
+    }
+
+    /// A clock that was set is an event: times of shares do not follow it before the next start.
+    fn look_at_clock(&mut self, wall_us: u64, now: Instant) {
+        let Some(step_us) = self.steps.look(wall_us, now) else { return };
+        let direction = if step_us > 0 { "forward" } else { "back" };
+        let seconds = step_us.unsigned_abs() as f64 / 1e6;
+        let detail =
+            format!("set {direction} by {seconds:.3} s; times in the ledger follow at the next start");
+        log::warn!("the system's clock was {detail}");
+        self.batch.notes.push(Note::Event {
+            at_us: self.steps.steady_us(now),
+            kind: CLOCK_STEP.into(),
+            actor: "system".into(),
+            subject: Box::default(),
+            detail: detail.into(),
+        });
     }
 
     /// Fills the batch from all outboxes, each getting its fair part; whether they are empty now.
@@ -246,5 +281,44 @@ impl Drop for ReportDeath {
     fn drop(&mut self) {
         log::error!("the ledger's thread died by a bug; nothing is written any more");
         self.0.ended(State::Died);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::names::Names;
+    use crate::retention::Retention;
+    use crate::sqlite::SqliteSink;
+
+    /// How far the clock of the test is ahead.
+    static AHEAD_US: AtomicU64 = AtomicU64::new(0);
+
+    #[test]
+    fn a_clock_that_is_set_is_an_event() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        let forever = Retention { shares_days: 0, rollups_days: 0, bytes_max: 0 };
+        let sink = SqliteSink::open(&path, Arc::new(Names::default()), forever).unwrap();
+        let (health, stop) = (Arc::new(Health::default()), Arc::new(StopSignal::default()));
+        let wall = || now_us() + AHEAD_US.load(Ordering::Relaxed);
+        let writer = Writer::with_clock(sink, Vec::new(), health.clone(), stop.clone(), wall);
+        AHEAD_US.store(3_600_000_000, Ordering::Relaxed);
+        let thread = thread::spawn(|| writer.run());
+        let until = Instant::now() + Duration::from_secs(20);
+        while health.status().notes_written == 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        stop.set(Instant::now() + Duration::from_secs(20));
+        thread.thread().unpark();
+        assert!(thread.join().unwrap().is_clean());
+        let db = rusqlite::Connection::open(&path).unwrap();
+        let events = "SELECT count(*), text, actor, detail FROM events JOIN texts ON texts.id = kind";
+        let event: (i64, String, String, String) =
+            db.query_row(events, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+        assert_eq!((event.0, &*event.1, &*event.2), (1, CLOCK_STEP, "system"));
+        assert!(event.3.starts_with("set forward by 3600.0"), "{}", event.3);
     }
 }
