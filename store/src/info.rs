@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::file::beside;
-use crate::reader::{ReadError, Reader};
+use crate::reader::{ReadError, Reader, rollups_through};
 use crate::record::OutcomeCounts;
 use crate::tally::MINUTE_US;
 
@@ -30,6 +30,8 @@ pub struct Info {
     pub shares_pruned: u64,
     /// First minute of the rollups and the end of the last.
     pub rollups_us: Option<(u64, u64)>,
+    /// The rollups have all shares up to this time, and all gaps.
+    pub rollups_through_us: u64,
     /// Gaps.
     pub gaps: u64,
     /// Shares in them.
@@ -75,6 +77,7 @@ impl Reader {
             span_us: ends("SELECT (SELECT min(id) FROM shares), (SELECT max(id) FROM shares)")?,
             shares_pruned: number("SELECT shares_pruned FROM meta")?,
             rollups_us: rollups.map(|(first, last)| (first * MINUTE_US, (last + 1) * MINUTE_US)),
+            rollups_through_us: rollups_through(&moment)?,
             gaps: number("SELECT count(*) FROM gaps")?,
             shares_in_gaps: OutcomeCounts {
                 accepted: number("SELECT ifnull(sum(accepted), 0) FROM gaps")?,

@@ -30,6 +30,8 @@ pub const BATCH_INTERVAL_MS: u64 = 100;
 pub const DURABLE_MS_MAX: u64 = 250;
 /// Longest single step of maintenance (pruning, giving space back) between two batches.
 pub const MAINTENANCE_STEP_MS_MAX: u64 = 50;
+/// Rows or pages of one such step at most; less where the disk is slower.
+pub const MAINTENANCE_STEP_ROWS_MAX: u32 = 64 * 1024;
 /// First pause after a failed write; it doubles each time.
 pub const RETRY_MS_MIN: u64 = 100;
 /// Longest pause between two tries of a failed write.
@@ -44,8 +46,12 @@ pub const CHECKPOINT_ROWS: u64 = 256 * 1024;
 pub const LOG_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 /// Texts (reasons, user agents) that a ledger keeps; miners choose some of them, so later ones are "(other)".
 pub const TEXTS_COUNT_MAX: i64 = 64 * 1024;
-/// Tallies of the writer's open minutes kept in memory; when there are more they are read back from the ledger.
+/// Tallies of the running minute that the writer keeps in memory: 12 MiB. When there are more, all are written at once.
 pub const ROLLUP_TALLIES_MAX: usize = 32 * 1024;
+/// How far rollups lie behind the shares at most, unless they cannot be written.
+pub const ROLLUP_INTERVAL_MS_MAX: u64 = 61_000;
+/// Pause after rollups could not be written: what they lack has to be read again.
+pub const ROLLUP_RETRY_MS: u64 = 5_000;
 /// Session numbers reserved at a time, so that numbers of one run are never those of another.
 pub const SESSIONS_RESERVED: u64 = 4 * 1024;
 /// How far the newest share may lie in the future before the start warns of it.

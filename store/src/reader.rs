@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::file::{self, OpenError};
+use crate::schema;
 use crate::tally::{MINUTE_US, minute_of};
 
 /// Why a question has no answer.
@@ -84,6 +85,13 @@ impl Reader {
     fn id(&self, sql: &str, name: &str) -> rusqlite::Result<Option<i64>> {
         self.db.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()
     }
+}
+
+/// The marker: the rollups have all shares up to this key, and all gaps.
+pub(crate) fn rollups_through(db: &Connection) -> rusqlite::Result<u64> {
+    // In the first schema they were written with their shares.
+    let column = if schema::version(db)? < 2 { "share_key" } else { "rollups_through" };
+    db.query_row(&format!("SELECT {column} FROM meta"), [], |row| row.get::<_, i64>(0)).map(|key| key as u64)
 }
 
 /// Names behind the numbers of one table, read when they are first needed.

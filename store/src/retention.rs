@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::clock::now_us;
 use crate::file::OpenError;
-use crate::limits::MAINTENANCE_STEP_MS_MAX;
+use crate::limits::{MAINTENANCE_STEP_MS_MAX, MAINTENANCE_STEP_ROWS_MAX};
 use crate::names::Names;
 use crate::sink::{LedgerSink, Maintained, SinkError};
 use crate::sqlite::SqliteSink;
@@ -25,7 +25,7 @@ const MINUTES_KEPT: u32 = 24 * 60;
 const LOOK_INTERVAL_US: u64 = 10 * 1_000_000;
 /// Rows or pages of one step; it adapts between these to what the disk can do.
 const STEP_MIN: u32 = 64;
-const STEP_MAX: u32 = 64 * 1024;
+const STEP_MAX: u32 = MAINTENANCE_STEP_ROWS_MAX;
 const STEP_FIRST: u32 = 2 * 1024;
 /// Free pages that are never worth giving back: 16 MiB.
 const FREE_PAGES_KEPT: u64 = 4 * 1024;
@@ -121,7 +121,10 @@ impl Pruner {
             && (pages.total - pages.free.min(pages.total)) * pages.bytes > self.retention.bytes_max;
 
         let oldest_share = oldest("SELECT min(id) FROM shares")?;
-        let shares_before = if is_over { u64::MAX >> 1 } else { before(self.retention.shares_days) };
+        let shares_before = if is_over { u64::MAX } else { before(self.retention.shares_days) };
+        // What the rollups lack is needed to make them.
+        let rolled_up = oldest("SELECT rollups_through FROM meta")?.unwrap_or(0);
+        let shares_before = shares_before.min(rolled_up + 1);
         if oldest_share.is_some_and(|key| key < shares_before) {
             return Ok(Some(Task::Shares(shares_before)));
         }

@@ -10,7 +10,7 @@ use crate::clock::now_us;
 use crate::file::{OpenError, beside};
 
 /// The step to each version, from 1. A released one is never changed.
-pub const MIGRATIONS: &[&str] = &[include_str!("../schema/v1.sql")];
+pub const MIGRATIONS: &[&str] = &[include_str!("../schema/v1.sql"), include_str!("../schema/v2.sql")];
 /// The newest version known here.
 pub const LATEST: u32 = MIGRATIONS.len() as u32;
 

@@ -11,15 +11,15 @@ use crate::clock::{now_us, rfc3339};
 use crate::codes;
 use crate::file::{self, Lock, OpenError, Watched};
 use crate::ids::Ids;
-use crate::limits::{CHECKPOINT_INTERVAL_MS, CHECKPOINT_ROWS, CLOCK_AHEAD_US_MAX};
+use crate::limits::{CHECKPOINT_INTERVAL_MS, CHECKPOINT_ROWS, CLOCK_AHEAD_US_MAX, ROLLUP_RETRY_MS};
 use crate::names::Names;
 use crate::notes;
 use crate::outbox::Gap;
 use crate::record::{PoolKey, ShareRow, WorkerKey};
 use crate::retention::{Pruner, Retention};
-use crate::rollups::{self, Level, Rollup};
+use crate::rollups::{self, Rollups, Tables};
 use crate::sink::{Batch, LedgerSink, Maintained, Position, SinkError, Trouble};
-use crate::tally::{MINUTE_US, TallyKey, credited, minute_of};
+use crate::tally::{MINUTE_US, TallyKey, credited};
 
 const INSERT_SHARE: &str =
     "INSERT INTO shares (id, worker, pool, session, job, difficulty, share_difficulty, latency_us,
@@ -40,6 +40,8 @@ pub struct SqliteSink {
     checkpointed: Instant,
     rows_since_checkpoint: u64,
     is_dirty: bool,
+    /// No rollups are written before this.
+    rollups_after: Instant,
 }
 
 /// What is made anew after a failure.
@@ -48,8 +50,7 @@ struct Open {
     db: Connection,
     file: Watched,
     ids: Ids,
-    workers: Rollup,
-    pools: Rollup,
+    rollups: Rollups,
 }
 
 impl SqliteSink {
@@ -64,10 +65,13 @@ impl SqliteSink {
             checkpointed: Instant::now(),
             rows_since_checkpoint: 0,
             is_dirty: false,
+            rollups_after: Instant::now(),
             path,
             names,
         };
         sink.open_file(None)?;
+        // What the last run left behind the marker, so that whoever reads the rollups at the start finds all of them.
+        sink.roll_up(true).map_err(|error| OpenError::sqlite(&sink.path, error))?;
         let Some(open) = &sink.open else { return Ok(sink) };
         let abandoned = notes::close_abandoned(&open.db, sink.position.last_key)
             .map_err(|error| OpenError::sqlite(&sink.path, error))?;
@@ -107,9 +111,24 @@ impl SqliteSink {
             _ => Ids::new(Arc::clone(&self.names), sessions_reserved),
         };
         self.position = position;
-        let (workers, pools) = (Rollup::new(Level::Worker), Rollup::new(Level::Pool));
-        self.open = Some(Open { db, file, ids, workers, pools });
+        self.open = Some(Open { db, file, ids, rollups: Rollups::new() });
         Ok(())
+    }
+
+    /// Writes the rollups if a minute is over, or `at_once`. A failure is no harm: they can be made again.
+    fn roll_up(&mut self, at_once: bool) -> rusqlite::Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if !at_once && Instant::now() < self.rollups_after {
+            return Ok(());
+        }
+        let result = open.roll_up(at_once);
+        if let Ok(has_written) = &result {
+            self.is_dirty |= has_written;
+        } else {
+            open.rollups.forget();
+            self.rollups_after = Instant::now() + Duration::from_millis(ROLLUP_RETRY_MS);
+        }
+        result.map(drop)
     }
 
     fn checkpoint(&mut self) -> rusqlite::Result<()> {
@@ -135,7 +154,10 @@ impl LedgerSink for SqliteSink {
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let open = self.open.as_mut().ok_or_else(not_open)?;
-        let last_key = open.write(batch).map_err(|failure| failure.of(&self.path))?;
+        let last_key = open.write(batch).map_err(|failure| {
+            open.rollups.forget();
+            failure.of(&self.path)
+        })?;
         self.position.batch = batch.number;
         self.position.last_key = self.position.last_key.max(last_key);
         self.rows_since_checkpoint += batch.rows.len() as u64;
@@ -160,8 +182,9 @@ impl LedgerSink for SqliteSink {
     }
 
     fn maintain(&mut self, now_us: u64, budget: Duration) -> Result<Maintained, SinkError> {
+        let rolled_up = self.roll_up(false);
         let Some(open) = &mut self.open else { return Err(not_open()) };
-        let pruned = self.pruner.step(&mut open.db, now_us, budget);
+        let pruned = rolled_up.and_then(|()| self.pruner.step(&mut open.db, now_us, budget));
         if pruned.as_ref().is_ok_and(|pruned| *pruned != Maintained::default()) {
             self.is_dirty = true;
         }
@@ -171,9 +194,10 @@ impl LedgerSink for SqliteSink {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
+        let rolled_up = self.roll_up(true);
         let Some(Open { db, .. }) = self.open.take() else { return Err(not_open()) };
-        let closed = db
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        let closed = rolled_up
+            .and_then(|()| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
             .and_then(|()| db.close().map_err(|(_, error)| error));
         self.lock = None;
         closed.map_err(|error| Failure::Sqlite(error).of(&self.path))
@@ -185,17 +209,32 @@ impl Open {
     fn write(&mut self, batch: &Batch) -> Result<u64, Failure> {
         self.file.check()?;
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut filing = Filing {
-            db: &transaction,
-            ids: &mut self.ids,
-            workers: &mut self.workers,
-            pools: &mut self.pools,
-        };
+        let mut filing = Filing { db: &transaction, ids: &mut self.ids, rollups: &mut self.rollups };
         let last_key = filing.file(batch)?;
         // Once more, as late as can be: what is committed into a file without a name is lost.
         self.file.check()?;
         transaction.commit()?;
         Ok(last_key)
+    }
+
+    /// Reads what the rollups in memory lack, and writes them if they are due; whether it did.
+    fn roll_up(&mut self, at_once: bool) -> rusqlite::Result<bool> {
+        if self.rollups.is_complete() && !at_once && !self.rollups.is_due() {
+            return Ok(false);
+        }
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if !self.rollups.is_complete() {
+            self.rollups.catch_up(&transaction)?;
+        }
+        let is_due = at_once || self.rollups.is_due();
+        if is_due {
+            self.rollups.write(&transaction)?;
+        }
+        transaction.commit()?;
+        if is_due {
+            self.rollups.written();
+        }
+        Ok(is_due)
     }
 }
 
@@ -203,8 +242,7 @@ impl Open {
 struct Filing<'a> {
     db: &'a Connection,
     ids: &'a mut Ids,
-    workers: &'a mut Rollup,
-    pools: &'a mut Rollup,
+    rollups: &'a mut Rollups,
 }
 
 impl Filing<'_> {
@@ -220,8 +258,6 @@ impl Filing<'_> {
         for (_, gap) in &batch.gaps {
             self.gap(gap, written_us)?;
         }
-        self.workers.write(self.db)?;
-        self.pools.write(self.db)?;
         let last_key = batch.rows.last().map_or(0, |&(key, _)| key);
         self.db
             .prepare_cached(
@@ -254,22 +290,19 @@ impl Filing<'_> {
         insert.raw_bind_parameter(12, reason)?;
         insert.raw_bind_parameter(13, row.block_candidate)?;
         insert.raw_execute()?;
-        let minute = minute_of(key);
-        self.workers.add(self.db, TallyKey { minute, worker, pool }, row)?;
-        self.pools.add(self.db, TallyKey { minute, worker: 0, pool }, row)
+        self.rollups.add(self.db, key, (worker, pool), row)
     }
 
     fn gap(&mut self, gap: &Gap, written_us: u64) -> rusqlite::Result<()> {
         notes::gap(self.db, gap, written_us)?;
+        let mut tables = Tables::new(self.db)?;
         for (key, tally) in gap.tallies.entries().iter().chain(&gap.unattributed) {
             let seen_us = u64::from(key.minute) * MINUTE_US;
             let worker = self.ids.worker(self.db, WorkerKey(key.worker), seen_us)?;
             let pool = self.ids.pool(self.db, PoolKey(key.pool as u16), seen_us)?;
-            let minute = key.minute;
-            self.workers.merge(self.db, TallyKey { minute, worker, pool }, tally)?;
-            self.pools.merge(self.db, TallyKey { minute, worker: 0, pool }, tally)?;
+            tables.add(TallyKey { minute: key.minute, worker, pool }, tally)?;
         }
-        Ok(())
+        tables.finish()
     }
 }
 

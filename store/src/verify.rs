@@ -1,16 +1,15 @@
-//! Whether a ledger agrees with itself: its pages, its rollups with its shares, its rollups with each other, its gaps.
+//! Whether a ledger agrees with itself: its pages, its rollups with its shares up to the marker, its rollups with each
+//! other, its gaps.
 //!
 //! Minute by minute, each in a moment of its own, so it can be done while a proxy writes. Everything is read: it takes a
 //! while.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
-use crate::codes;
-use crate::reader::{ReadError, Reader};
-use crate::record::{PoolKey, ReasonKey, SessionKey, ShareRow, WorkerKey};
-use crate::rollups::{COLUMNS, tally_from};
+use crate::reader::{ReadError, Reader, rollups_through};
+use crate::rollups::{COLUMNS, SHARES, share_of, tally_from};
 use crate::tally::{MINUTE_US, Tally};
 
 /// Problems described; further ones are counted.
@@ -64,8 +63,6 @@ const NEXT_MINUTE: &str = "SELECT min(next) FROM (
         SELECT (SELECT min(minute) FROM worker_minutes WHERE minute >= ?1) AS next
         UNION ALL SELECT (SELECT min(minute) FROM pool_minutes WHERE minute >= ?1)
         UNION ALL SELECT (SELECT min(id) FROM shares WHERE id >= ?1 * ?2) / ?2)";
-const SHARES: &str =
-    "SELECT worker, pool, difficulty, latency_us, outcome, class FROM shares WHERE id >= ?1 AND id < ?2";
 
 impl Reader {
     /// Checks everything. The callback hears of the progress.
@@ -124,6 +121,13 @@ fn check_counts(db: &Connection, found: &mut Verified) -> Result<(), ReadError> 
     if rows != said {
         found.problem(|| format!("there are {rows} shares, {said} were written and not pruned"));
     }
+    let (newest, _) = pair("SELECT share_key, 0 FROM meta")?;
+    let marker = rollups_through(db)?;
+    if marker > newest as u64 {
+        found.problem(|| {
+            format!("the rollups are said to have shares up to {marker}, the last one is {newest}")
+        });
+    }
     let pruned = pair("SELECT minutes_pruned, 0 FROM meta")?.0;
     for table in ["worker_minutes", "pool_minutes"] {
         let (counted, gapped) = pair(&format!(
@@ -144,7 +148,7 @@ fn check_counts(db: &Connection, found: &mut Verified) -> Result<(), ReadError> 
     Ok(())
 }
 
-/// The shares of a minute, added up again, against both rollups.
+/// The shares of a minute up to the marker, added up again, against both rollups.
 fn check_minute(db: &Connection, minute: u32, found: &mut Verified) -> Result<(), ReadError> {
     let moment = db.unchecked_transaction()?;
     let rows = add_up(&moment, minute, found)?;
@@ -189,39 +193,19 @@ fn check_minute(db: &Connection, minute: u32, found: &mut Verified) -> Result<()
 
 fn add_up(db: &Connection, minute: u32, found: &mut Verified) -> Result<Tallies, ReadError> {
     let start_us = u64::from(minute) * MINUTE_US;
-    let mut statement = db.prepare_cached(SHARES)?;
+    let marker = rollups_through(db)?;
+    let mut statement = db.prepare_cached(&format!("{SHARES} WHERE id >= ?1 AND id < ?2"))?;
     let mut rows = statement.query(params![start_us as i64, (start_us + MINUTE_US) as i64])?;
     let mut tallies = Tallies::new();
     while let Some(row) = rows.next()? {
         found.shares += 1;
         match share_of(row)? {
-            Some(share) => tallies.entry((share.worker.0, row.get(1)?)).or_default().add(&share),
+            _ if row.get::<_, i64>(0)? as u64 > marker => {}
+            Some(share) => tallies.entry((row.get(1)?, row.get(2)?)).or_default().add(&share),
             None => found.problem(|| format!("minute {minute}: a share with an unknown outcome or class")),
         }
     }
     Ok(tallies)
-}
-
-/// As much of a row as a tally counts.
-fn share_of(row: &Row<'_>) -> rusqlite::Result<Option<ShareRow>> {
-    let (Some(outcome), Some(class)) = (codes::outcome_of(row.get(4)?), codes::class_of(row.get(5)?)) else {
-        return Ok(None);
-    };
-    Ok(Some(ShareRow {
-        verdict_us: 0,
-        session: SessionKey::NONE,
-        difficulty: row.get(2)?,
-        share_difficulty: f64::NAN,
-        latency_us: row.get(3)?,
-        worker: WorkerKey(row.get(0)?),
-        job: 0,
-        pool: PoolKey::NONE,
-        reason: ReasonKey::NONE,
-        code: 0,
-        outcome,
-        class,
-        block_candidate: false,
-    }))
 }
 
 fn read(db: &Connection, sql: &str, minute: u32) -> Result<Tallies, ReadError> {

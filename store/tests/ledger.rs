@@ -160,28 +160,6 @@ fn totals_of_a_minute_go_on_after_a_restart() {
 }
 
 #[test]
-fn more_open_totals_than_fit_in_memory_stay_exact() {
-    let place = Place::new();
-    let (ledger, mut outbox) = place.start();
-    let pool = outbox.names().pool("main");
-    let workers: Vec<_> = (0..1_500).map(|n| outbox.names().worker(&format!("a.{n}"))).collect();
-    let mut pushed = 0;
-    // 45,000 totals, and each of them comes again after it was pushed out of memory.
-    for _ in 0..2 {
-        for minute in 0..30 {
-            for &worker in &workers {
-                outbox.push(ShareRow { verdict_us: minute * MINUTE_US, ..accepted(worker, pool) });
-                pushed += 1;
-            }
-            wait_for("the ledger keeps up", || ledger.health().status().rows_written == pushed);
-        }
-    }
-    Place::stop(ledger, outbox);
-    assert_eq!(place.number("SELECT sum(accepted) FROM worker_minutes"), pushed as i64);
-    assert_eq!(place.number("SELECT count(*) FROM shares"), pushed as i64);
-}
-
-#[test]
 fn a_row_is_durable_within_the_promise() {
     let place = Place::new();
     let (ledger, mut outbox) = place.start();

@@ -2,12 +2,10 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
-
 use adit_store::clock::now_us;
 use adit_store::file::OpenError;
 use adit_store::ledger::{Ledger, LedgerConfig};
-use adit_store::limits::MAINTENANCE_STEP_MS_MAX;
+use adit_store::limits::MAINTENANCE_STEP_ROWS_MAX;
 use adit_store::outbox::Outbox;
 use adit_store::reader::Reader;
 use adit_store::record::{Note, PoolKey, ShareRow};
@@ -40,15 +38,18 @@ fn what_is_too_old_goes_and_the_rest_stays_sound() {
     let place = Place::new();
     fill(&place, 3 * 86_400);
     let retention = Retention { shares_days: 1, rollups_days: 2, bytes_max: 0 };
-    let (mut steps_ms, mut started) = (Vec::new(), Instant::now());
-    let pruned = prune(&place.path, retention, |_| {
-        steps_ms.push(started.elapsed().as_millis() as u64);
-        started = Instant::now();
+    let (mut steps, mut before) = (Vec::new(), 0);
+    let pruned = prune(&place.path, retention, |so_far| {
+        let all = so_far.shares_pruned + so_far.others_pruned;
+        steps.push(all - before);
+        before = all;
     })
     .expect("pruned");
-    steps_ms.sort_unstable();
-    // The machine of a test may do other things for a while, so not the slowest one.
-    assert!(steps_ms.len() > 2 && steps_ms[steps_ms.len() / 2] <= MAINTENANCE_STEP_MS_MAX, "{steps_ms:?}");
+    // How long a step takes is measured by the bench; here, that none takes more than it may.
+    assert!(
+        steps.len() > 2 && steps.iter().all(|&rows| rows <= MAINTENANCE_STEP_ROWS_MAX.into()),
+        "{steps:?}"
+    );
     let info = Reader::open(&place.path).and_then(|reader| reader.info()).expect("info");
     assert!(pruned.shares_pruned.abs_diff(2 * 86_400) < 60, "{pruned:?}");
     assert_eq!(info.shares_pruned, pruned.shares_pruned);
@@ -129,18 +130,14 @@ fn pruning_does_not_hold_the_writer_up() {
     let (ledger, mut outboxes) = Ledger::start(&config, 1).expect("a ledger");
     let mut outbox = outboxes.remove(0);
     let worker = outbox.names().worker("a.0");
-    let (mut pushed, mut slowest) = (0, Duration::ZERO);
+    let mut pushed = 0;
     while ledger.health().status().shares_pruned < 100_000 {
-        let started = Instant::now();
         outbox.push(accepted(worker, PoolKey::NONE));
         pushed += 1;
         wait_for("durable", || ledger.health().status().rows_written == pushed);
-        slowest = slowest.max(started.elapsed());
     }
-    let status = ledger.health().status();
-    println!("slowest row {slowest:?}, slowest batch {} µs", status.slowest_batch_us);
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    assert_eq!(status.maintenance_error, None);
+    assert!(pushed > 1, "rows came in between");
+    assert_eq!(ledger.health().status().maintenance_error, None);
     Place::stop(ledger, outbox);
 }
 

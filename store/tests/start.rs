@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use adit_store::clock::now_us;
 use adit_store::file::{Lock, OpenError};
 use adit_store::ledger::{Ledger, LedgerConfig, StartError};
+use adit_store::reader::Reader;
 use adit_store::record::{Note, PoolKey, SessionOpened, ShareRow, WorkerKey};
 use adit_store::schema::LATEST;
 use common::{Place, accepted, connection, rejected};
@@ -145,6 +146,8 @@ fn ledgers_of_all_released_schemas_open_with_all_they_had() {
         let place = Place::new();
         fs::copy(data(version), &place.path).expect("a file of each released schema");
         assert_eq!(place.number("PRAGMA user_version"), i64::from(version));
+        let verified = Reader::open(&place.path).and_then(|reader| reader.verify(|_| {})).expect("verified");
+        assert!(verified.is_sound() && verified.shares == 3, "read as it is: {verified:?}");
         let (ledger, mut outbox) = place.start();
         let worker = outbox.names().worker("account.rig1");
         outbox.push(accepted(worker, PoolKey::NONE));
