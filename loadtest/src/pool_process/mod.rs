@@ -130,7 +130,6 @@ struct Life {
     orders: ChildStdin,
     log: Arc<Mutex<PoolLog>>,
     reader: JoinHandle<()>,
-    is_frozen: bool,
 }
 
 impl PoolProcess {
@@ -163,7 +162,7 @@ impl PoolProcess {
         tag(self.number, self.past.len().saturating_sub(usize::from(self.life.is_none())))
     }
 
-    /// What its present process has seen so far; nothing if there is none.
+    /// What its present process has seen so far, and told us: a little less than its miners know. Nothing if there is none.
     pub fn log(&self) -> Option<MutexGuard<'_, PoolLog>> {
         self.life.as_ref().map(|life| life.log.lock())
     }
@@ -195,13 +194,13 @@ impl PoolProcess {
     }
 
     /// Stops the process where it stands: the kernel still accepts and acknowledges for it.
-    pub fn freeze(&mut self) -> io::Result<()> {
-        self.life.as_mut().map_or(Ok(()), |life| life.freeze(true))
+    pub fn freeze(&self) -> io::Result<()> {
+        self.life.as_ref().map_or(Ok(()), |life| life.freeze(true))
     }
 
     /// Lets it go on.
-    pub fn thaw(&mut self) -> io::Result<()> {
-        self.life.as_mut().map_or(Ok(()), |life| life.freeze(false))
+    pub fn thaw(&self) -> io::Result<()> {
+        self.life.as_ref().map_or(Ok(()), |life| life.freeze(false))
     }
 
     /// Behaves like this from now on, until it is started again.
@@ -260,13 +259,16 @@ impl Life {
         let keeper = LogKeeper::new(Arc::clone(&log));
         let reader =
             std::thread::Builder::new().name("pool-log".into()).spawn(move || keep(stdout, keeper))?;
-        Ok((Self { child, orders, log, reader, is_frozen: false }, address))
+        Ok((Self { child, orders, log, reader }, address))
     }
 
-    fn freeze(&mut self, frozen: bool) -> io::Result<()> {
+    fn freeze(&self, frozen: bool) -> io::Result<()> {
         let signal = if frozen { Signal::STOP } else { Signal::CONT };
         kill_process(Pid::from_child(&self.child), signal)?;
-        self.is_frozen = frozen;
+        // The signal is sent, and each thread stops when it next runs.
+        if frozen && !wait::until(PATIENCE, || all_stopped(self.child.id()).unwrap_or(false)) {
+            return Err(io::Error::other("the process of a pool does not stop"));
+        }
         Ok(())
     }
 
@@ -291,6 +293,18 @@ impl Life {
         }
         std::mem::take(&mut *self.log.lock())
     }
+}
+
+/// Whether every thread of a process stands still by a signal.
+fn all_stopped(pid: u32) -> io::Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+        // The state follows the name, which stands in parentheses and may hold anything.
+        if !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Sends a line to a child.

@@ -95,7 +95,7 @@ fn a_pool_takes_habits_and_leaves_them() {
 
 #[test]
 fn a_share_that_was_not_worked_for_is_found() {
-    let mut pool = pool(0xb3, PoolLooks { difficulty: "1".into(), ..PoolLooks::default() });
+    let pool = pool(0xb3, PoolLooks { difficulty: "1".into(), ..PoolLooks::default() });
     let mut miner = Peer::connect(pool.address()).unwrap();
     miner.send_line(r#"{"id":1,"method":"mining.subscribe","params":[]}"#).unwrap();
     miner.send_line(r#"{"id":2,"method":"mining.authorize","params":["n"]}"#).unwrap();
@@ -113,6 +113,6 @@ fn a_share_that_was_not_worked_for_is_found() {
     );
     miner.send_line(&submit).unwrap();
     assert!(miner.line().contains("23"));
-    assert_eq!(pool.log().unwrap().submits[0].fit, Fit::TooEasy);
-    pool.kill();
+    let log = pool.stop().remove(0);
+    assert_eq!(log.submits[0].fit, Fit::TooEasy);
 }
