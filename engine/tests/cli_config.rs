@@ -90,6 +90,27 @@ fn the_file_of_adit_config_is_read_where_no_flag_names_one() {
 }
 
 #[test]
+fn a_check_explains_which_pools_a_miner_gets() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = path(&directory, "adit.toml");
+    std::fs::write(&file, "[[pools]]\nurl = \"stratum+tcp://pool:1\"\n").expect("written");
+    let explain = |question: &str| adit(&["config", "check", &file, "--explain", question], &[]);
+    let output = explain("farm.rig1@10.0.0.1");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(told.starts_with("valid\n\nfarm.rig1 from 10.0.0.1 by 0.0.0.0:3333:\n"), "{told}");
+    assert!(told.contains("1. pool:1, stratum+tcp://pool:1, priority 1\n"), "{told}");
+    for (question, told) in [
+        ("farm.rig1", "no IP address follows an @"),
+        ("farm.rig1@10.0.0.1,listener=10.0.0.1:1", "10.0.0.1:1 is not in listen; allowed: 0.0.0.0:3333"),
+    ] {
+        let output = explain(question);
+        assert_eq!(output.status.code(), WRONG_CONFIGURATION);
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn what_is_shown_names_who_set_it_and_hides_the_password() {
     let output = adit(
         &[

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::settings_flags::SettingsFlags;
 use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, fail, print};
 use crate::config::{self, Flags, Sources};
+use crate::pools::explain::{self, Question};
 
 /// It may hold a password: not for everybody.
 const FILE_MODE: u32 = 0o640;
@@ -41,6 +42,11 @@ pub struct CheckFlags {
     /// The file [default: the one that ADIT_CONFIG names, else none]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+
+    /// Say which route and which pools this miner gets, while all pools work; may be given several times. Behind the
+    /// address, ,listener=ADDRESS:PORT and ,path=/PATH say how it comes in [default: by the first listener, without path]
+    #[arg(long, value_name = "WORKER@ADDRESS")]
+    explain: Vec<Question>,
 }
 
 #[derive(Args, Debug)]
@@ -59,12 +65,25 @@ pub fn execute(command: &ConfigCommand) -> ExitCode {
     match command {
         ConfigCommand::Init(InitFlags { output: None }) => print(config::init_text()),
         ConfigCommand::Init(InitFlags { output: Some(path) }) => init(path),
-        ConfigCommand::Check(CheckFlags { file }) => {
-            with_config(Sources::of_process(file.as_deref(), Flags::default()), |_| "valid\n".to_owned())
-        }
+        ConfigCommand::Check(flags) => check(flags),
         ConfigCommand::Token(flags) => token(flags),
-        ConfigCommand::Show(flags) => with_config(flags.sources(), |config| config::as_toml(&config.shown)),
+        ConfigCommand::Show(flags) => show(flags),
     }
+}
+
+fn check(CheckFlags { file, explain: questions }: &CheckFlags) -> ExitCode {
+    let settings = match config::load(Sources::of_process(file.as_deref(), Flags::default())) {
+        Ok(config) => config.settings,
+        Err(errors) => return fail(EXIT_CONFIGURATION, &errors),
+    };
+    let mut text = "valid\n".to_owned();
+    for question in questions {
+        match explain::explain(&settings, question) {
+            Ok(answer) => text.extend(["\n", &answer]),
+            Err(error) => return fail(EXIT_CONFIGURATION, &format_args!("--explain: {error}")),
+        }
+    }
+    print(&text)
 }
 
 fn init(path: &Path) -> ExitCode {
@@ -110,9 +129,9 @@ fn role(text: &str) -> Result<Role, String> {
     role.ok_or_else(|| "there are viewer and operator".to_owned())
 }
 
-fn with_config(sources: Sources, result: impl Fn(&config::Config) -> String) -> ExitCode {
-    match config::load(sources) {
-        Ok(config) => print(&result(&config)),
+fn show(flags: &SettingsFlags) -> ExitCode {
+    match config::load(flags.sources()) {
+        Ok(config) => print(&config::as_toml(&config.shown)),
         Err(errors) => fail(EXIT_CONFIGURATION, &errors),
     }
 }

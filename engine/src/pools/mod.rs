@@ -9,9 +9,11 @@
 //! when, and asks them what follows. Not here: how a live miner is moved to the pool that was chosen.
 
 pub mod breaker;
+pub mod explain;
 pub mod network;
 pub mod pattern;
 pub mod plan;
 pub mod rendezvous;
+pub mod routes;
 pub mod settings;
 pub mod split;
