@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::bans::Bans;
 use crate::settings::Limits;
 
 /// Why a connection was turned away.
@@ -15,6 +16,8 @@ pub enum Refused {
     Total,
     /// As many as allowed are open from this address or network.
     Address,
+    /// An operator banned its network.
+    Banned,
 }
 
 /// Counts open connections. Copies share their counts.
@@ -23,6 +26,7 @@ pub struct Admission {
     state: Arc<Mutex<State>>,
     total_max: usize,
     address_max: usize,
+    bans: Bans,
 }
 
 /// Invariant: the counts of `addresses` are above zero and sum up to `total`, so the table never has more than
@@ -47,11 +51,20 @@ impl Admission {
             state: Arc::default(),
             total_max: limits.connections_max,
             address_max: limits.connections_per_address_max,
+            bans: Bans::default(),
         }
     }
 
-    /// A place for a connection from `address`.
-    pub fn admit(&self, address: IpAddr) -> Result<Place, Refused> {
+    /// Networks that are not let in.
+    pub fn bans(&self) -> &Bans {
+        &self.bans
+    }
+
+    /// A place for a connection from `address`. `now_ms` is Unix time.
+    pub fn admit(&self, address: IpAddr, now_ms: u64) -> Result<Place, Refused> {
+        if self.bans.hold(address, now_ms) {
+            return Err(Refused::Banned);
+        }
         let origin = origin(address);
         let mut state = self.state.lock();
         if state.total >= self.total_max {
@@ -106,13 +119,13 @@ mod tests {
     fn both_bounds_hold_and_places_come_back() {
         let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
         let admission = Admission::new(&limits);
-        let first = admission.admit(address("10.0.0.1")).unwrap();
-        let second = admission.admit(address("::ffff:10.0.0.1")).unwrap();
-        assert_eq!(admission.admit(address("10.0.0.1")).unwrap_err(), Refused::Address);
-        let third = admission.admit(address("10.0.0.2")).unwrap();
-        assert_eq!(admission.admit(address("10.0.0.3")).unwrap_err(), Refused::Total);
+        let first = admission.admit(address("10.0.0.1"), 0).unwrap();
+        let second = admission.admit(address("::ffff:10.0.0.1"), 0).unwrap();
+        assert_eq!(admission.admit(address("10.0.0.1"), 0).unwrap_err(), Refused::Address);
+        let third = admission.admit(address("10.0.0.2"), 0).unwrap();
+        assert_eq!(admission.admit(address("10.0.0.3"), 0).unwrap_err(), Refused::Total);
         drop(first);
-        let fourth = admission.admit(address("10.0.0.1")).unwrap();
+        let fourth = admission.admit(address("10.0.0.1"), 0).unwrap();
         assert_eq!(admission.open(), 3);
         drop((second, third, fourth));
         assert_eq!(admission.open(), 0);
@@ -123,8 +136,8 @@ mod tests {
     fn an_ipv6_network_is_one_address() {
         let limits = Limits { connections_per_address_max: 1, ..Limits::default() };
         let admission = Admission::new(&limits);
-        let _first = admission.admit(address("2001:db8::1")).unwrap();
-        assert_eq!(admission.admit(address("2001:db8::ffff:2")).unwrap_err(), Refused::Address);
-        assert!(admission.admit(address("2001:db8:0:1::1")).is_ok());
+        let _first = admission.admit(address("2001:db8::1"), 0).unwrap();
+        assert_eq!(admission.admit(address("2001:db8::ffff:2"), 0).unwrap_err(), Refused::Address);
+        assert!(admission.admit(address("2001:db8:0:1::1"), 0).is_ok());
     }
 }

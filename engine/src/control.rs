@@ -1,31 +1,47 @@
 //! What the admin server asks of the engine, answered from what shards publish anyway, and from copies of the workers'
 //! figures that shards make within the time given: health never waits for a shard, and no shard for a reader.
 
+mod busy;
+mod commands;
+mod ledger;
+mod shard;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_admin::view::{
     Ban, Build, ConfigText, Counts, DatabaseHealth, DrillReport, HealthFacts, Latency, LimitUse, Pool,
-    PoolState, PoolsHealth, ProcessStats, Series, Shard, ShareCounts, Snapshot as Fleet, Span, Subject,
+    PoolState, PoolsHealth, ProcessStats, Series, ShareCounts, Snapshot as Fleet, Span, Subject,
     SystemHealth, Workers,
 };
 use adit_admin::{AuditRecord, Caller, Command, Control, Done, Refusal};
-use adit_protocol::event::{Oddity, Outcome};
-use adit_store::clock::now_us;
-use adit_store::health::{State, Status};
+use adit_protocol::event::Outcome;
 use adit_store::limits::OUTBOX_ROWS_MAX;
 use crossbeam::channel::Sender;
 
-use crate::counters::{self, CLOSE_REASONS, Counter, ODDITIES, REJECT_CLASSES, Snapshot};
-use crate::figures::Figures;
-use crate::process::ProcessFigures;
+use crate::counters::{self, Counter, REJECT_CLASSES, Snapshot};
+use crate::curves::Curves;
+use crate::figures::{Figures, FleetTotals};
+use crate::process::{self, ProcessFigures};
 use crate::settings::PoolSettings;
 use crate::supervisor::POOL_NAME;
+use crate::vitals::Vitals;
+use busy::BusyMeter;
+
+/// The commit that this was built from, where whoever built it said so.
+const COMMIT: &str = match option_env!("ADIT_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
 
 /// The engine as operators see it.
 pub struct Operators {
     figures: Figures,
     config_toml: String,
+    config_file: Option<String>,
     started_ms: u64,
+    busy: BusyMeter,
+    /// `None` where no ledger is kept.
+    curves: Option<Curves>,
     /// Tells the process to drain and stop.
     drain: Sender<()>,
 }
@@ -33,7 +49,22 @@ pub struct Operators {
 impl Operators {
     /// Answers from `figures`. `config_toml` has its secrets masked; `drain` is signalled by the drain command.
     pub fn new(figures: Figures, config_toml: String, drain: Sender<()>) -> Self {
-        Self { figures, config_toml, started_ms: unix_ms(), drain }
+        let curves = figures.settings.ledger.as_deref().and_then(|ledger| {
+            let started = Curves::start(ledger);
+            started.inspect_err(|error| log::error!("figures over time cannot be read: {error}")).ok()
+        });
+        let (started_ms, busy) = (unix_ms(), BusyMeter::default());
+        let operators = Self { figures, config_toml, config_file: None, started_ms, busy, curves, drain };
+        // The first look: from here on there is a span to take shares over.
+        operators.busy_shares();
+        operators
+    }
+
+    /// The same, with the file that the configuration came from.
+    #[must_use]
+    pub fn with_config_file(mut self, file: Option<String>) -> Self {
+        self.config_file = file;
+        self
     }
 
     /// The address of the pool as configured, without name and password.
@@ -52,8 +83,18 @@ impl Operators {
         }
     }
 
-    fn pool(&self, sum: &Snapshot) -> Pool {
+    /// The one pool there is: what all do is what is done there.
+    fn pool(&self, sum: &Snapshot, totals: &FleetTotals, shares: ShareCounts, within: Duration) -> Pool {
         let fault = self.pool_fault();
+        let vitals = || self.figures.shards.iter().map(|shard| &shard.vitals);
+        let mut connect_time = Latency::default();
+        vitals().for_each(|vitals| connect_time.merge(&vitals.connecting()));
+        let last_job = vitals().filter_map(Vitals::last_job_at).max();
+        let words = self
+            .curves
+            .as_ref()
+            .map(|curves| curves.words(self.started_ms * 1_000, within))
+            .unwrap_or_default();
         Pool {
             name: POOL_NAME.to_owned(),
             url: self.pool_url(),
@@ -67,29 +108,21 @@ impl Operators {
             connections: sum.open(),
             connects: sum.get(Counter::Dials).saturating_sub(sum.get(Counter::DialsFailed)),
             connect_failures: Counts::from_iter([("dial", sum.get(Counter::DialsFailed))]),
+            connect_time,
+            shares,
+            reject_reasons: words.get(POOL_NAME).cloned().unwrap_or_default(),
             verdict_time: self.verdict_time(),
+            hashrate: totals.hashrate,
             jobs: sum.get(Counter::Jobs),
+            last_job_ms: last_job.map(|at| self.figures.clock.wall_us(at) / 1_000),
             bytes_in: sum.get(Counter::BytesFromPools),
             bytes_out: sum.get(Counter::BytesToPools),
             ..Pool::default()
         }
     }
 
-    fn database(&self, status: &Status) -> DatabaseHealth {
-        let failing = match &status.state {
-            State::Writing | State::Stopped => None,
-            State::Failing { message, .. } => Some(message.clone()),
-            State::Died => Some("its thread ended by a bug".to_owned()),
-        };
-        let lag_us = if failing.is_some() { now_us().saturating_sub(status.durable_up_to_us) } else { 0 };
-        DatabaseHealth {
-            writable: failing.is_none(),
-            last_error: failing,
-            durable_lag_ms: lag_us / 1_000,
-            queued_rows: status.rows_waiting,
-            queue_rows_max: (OUTBOX_ROWS_MAX * self.figures.shards.len()) as u64,
-            gap_shares: status.shares_in_gaps,
-        }
+    fn queue_rows_max(&self) -> u64 {
+        (OUTBOX_ROWS_MAX * self.figures.shards.len()) as u64
     }
 
     fn verdict_time(&self) -> Latency {
@@ -101,39 +134,29 @@ impl Operators {
         Latency::from_recorded(recorded)
     }
 
-    fn shard(&self, index: usize, snapshot: &Snapshot) -> Shard {
-        let published = &self.figures.shards[index];
-        Shard {
-            index: index as u32,
-            core: published.core.and_then(|core| u32::try_from(core).ok()),
-            fresh: published.is_alive(),
-            connections: snapshot.open(),
-            connections_opened: snapshot.get(Counter::Accepted),
-            connections_closed: CLOSE_REASONS
-                .iter()
-                .map(|&reason| (counters::close_reason_label(reason), snapshot.closed(reason)))
-                .collect(),
-            connections_refused: Counts::from_iter([
-                ("connection_limit", snapshot.get(Counter::RefusedTotal)),
-                ("address_limit", snapshot.get(Counter::RefusedAddress)),
-            ]),
-            miner_bytes_in: snapshot.get(Counter::BytesFromMiners),
-            miner_bytes_out: snapshot.get(Counter::BytesToMiners),
-            pool_bytes_in: snapshot.get(Counter::BytesFromPools),
-            pool_bytes_out: snapshot.get(Counter::BytesToPools),
-            oddities: ODDITIES
-                .iter()
-                .map(|&oddity| (counters::oddity_label(oddity), snapshot.odd(oddity)))
-                .collect(),
-            limits_hit: Counts::from_iter([
-                ("pending_requests", snapshot.odd(Oddity::PendingFull)),
-                ("names_per_connection", snapshot.odd(Oddity::RefusedNames)),
-                ("receive_buffers", snapshot.get(Counter::BuffersShort)),
-                ("accept_exhausted", snapshot.get(Counter::AcceptExhausted)),
-            ]),
-            panics: snapshot.get(Counter::Panics),
-            ..Shard::default()
+    fn busy_shares(&self) -> Vec<f64> {
+        let threads: Vec<_> = self.figures.shards.iter().map(|shard| shard.vitals.thread()).collect();
+        self.busy.shares(&threads)
+    }
+
+    fn process(&self) -> ProcessStats {
+        let process = ProcessFigures::read();
+        ProcessStats {
+            started_ms: self.started_ms,
+            memory_bytes: process.memory_bytes,
+            cpu_seconds: process.cpu_seconds,
+            descriptors: process.descriptors,
+            descriptors_max: process.descriptors_max,
+            threads: process.threads,
+            config_loaded_ms: self.started_ms,
+            ..ProcessStats::default()
         }
+    }
+
+    fn limits(&self) -> Vec<LimitUse> {
+        let limit = |name: &str, used, max| LimitUse { name: name.to_owned(), used, max };
+        let connections_max = self.figures.settings.limits.connections_max as u64;
+        vec![limit("connections", self.figures.admission.open() as u64, connections_max)]
     }
 }
 
@@ -141,7 +164,7 @@ impl Control for Operators {
     fn health(&self) -> HealthFacts {
         let process = ProcessFigures::read();
         let fault = self.pool_fault();
-        let alive = self.figures.shards.iter().filter(|shard| shard.is_alive()).count();
+        let alive = self.figures.shards_alive();
         let draining = self.figures.is_stopping();
         HealthFacts {
             pools: PoolsHealth {
@@ -149,7 +172,11 @@ impl Control for Operators {
                 enabled: 1,
                 unusable: fault.map(|fault| (self.pool_url(), fault.to_owned())).into_iter().collect(),
             },
-            database: self.figures.ledger.as_ref().map(|health| self.database(&health.status())),
+            database: self
+                .figures
+                .ledger
+                .as_ref()
+                .map(|health| -> DatabaseHealth { ledger::health(&health.status(), self.queue_rows_max()) }),
             system: SystemHealth {
                 started_ms: self.started_ms,
                 accepting: !draining && alive > 0,
@@ -157,7 +184,7 @@ impl Control for Operators {
                 shards_alive: alive as u32,
                 shards: self.figures.shards.len() as u32,
                 memory_bytes: process.memory_bytes,
-                memory_bytes_max: None,
+                memory_bytes_max: process::memory_bytes_max(),
                 descriptors: process.descriptors,
                 descriptors_max: process.descriptors_max,
                 connections: self.figures.admission.open() as u64,
@@ -167,38 +194,42 @@ impl Control for Operators {
     }
 
     fn snapshot(&self, within: Duration) -> Fleet {
-        let process = ProcessFigures::read();
+        let begun = std::time::Instant::now();
         let sum = self.figures.counters();
         let by_shard = self.figures.counters_by_shard();
         let totals = self.figures.fleet(within);
         let shares = ShareCounts { accepted_difficulty: totals.difficulty_accepted, ..shares(&sum) };
-        // One pool: what all do is what is done there.
-        let pool = Pool { hashrate: totals.hashrate, shares: shares.clone(), ..self.pool(&sum) };
+        let pool = self.pool(&sum, &totals, shares.clone(), within.saturating_sub(begun.elapsed()));
+        let parts = by_shard.iter().zip(&self.figures.shards).enumerate();
+        let parts = parts.zip(self.busy_shares()).zip(&totals.answer_ages_us);
+        let by_shard = parts
+            .map(|(((index, (counted, published)), busy), &age_us)| {
+                shard::view(index, published, counted, busy, age_us)
+            })
+            .collect();
+        let ledger_file = self.figures.settings.ledger.as_deref();
         Fleet {
             at_ms: unix_ms(),
-            build: Build { version: env!("CARGO_PKG_VERSION").to_owned(), ..Build::default() },
-            process: ProcessStats {
-                started_ms: self.started_ms,
-                memory_bytes: process.memory_bytes,
-                cpu_seconds: process.cpu_seconds,
-                descriptors: process.descriptors,
-                descriptors_max: process.descriptors_max,
-                threads: process.threads,
-                config_loaded_ms: self.started_ms,
-                ..ProcessStats::default()
+            build: Build {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                commit: COMMIT.to_owned(),
+                rustc: env!("ADIT_RUSTC").to_owned(),
             },
+            process: self.process(),
             workers_online: totals.online_count as u64,
             workers_known: totals.known_count as u64,
             hashrate: totals.hashrate,
             shares,
             verdict_time: self.verdict_time(),
-            shards: by_shard.iter().enumerate().map(|(index, shard)| self.shard(index, shard)).collect(),
+            shards: by_shard,
             pools: vec![pool],
-            limits: vec![LimitUse {
-                name: "connections".to_owned(),
-                used: self.figures.admission.open() as u64,
-                max: self.figures.settings.limits.connections_max as u64,
-            }],
+            ledger: self
+                .figures
+                .ledger
+                .as_ref()
+                .map(|health| ledger::stats(&health.status(), self.queue_rows_max(), ledger_file)),
+            limits: self.limits(),
+            bans: self.bans().len() as u64,
             ..Fleet::default()
         }
     }
@@ -207,39 +238,35 @@ impl Control for Operators {
         self.figures.workers(within)
     }
 
-    /// Nothing is known of the past while no ledger is kept.
-    fn series(&self, subjects: &[Subject], _span: Span, _within: Duration) -> Vec<Option<Series>> {
-        subjects.iter().map(|_| None).collect()
+    fn series(&self, subjects: &[Subject], span: Span, within: Duration) -> Vec<Option<Series>> {
+        match &self.curves {
+            Some(curves) => curves.series(subjects, span, within),
+            None => vec![None; subjects.len()],
+        }
     }
 
     fn config(&self) -> ConfigText {
-        ConfigText { toml: self.config_toml.clone(), file: None, loaded_ms: self.started_ms }
+        ConfigText {
+            toml: self.config_toml.clone(),
+            file: self.config_file.clone(),
+            loaded_ms: self.started_ms,
+        }
     }
 
     fn bans(&self) -> Vec<Ban> {
-        Vec::new()
+        self.figures.admission.bans().list(unix_ms())
     }
 
     fn drill(&self) -> Option<DrillReport> {
         None
     }
 
-    fn command(&self, command: &Command, _by: &Caller) -> Result<Done, Refusal> {
-        if *command != Command::Drain {
-            return Err(Refusal::Unavailable("this version of the engine cannot do that".to_owned()));
-        }
-        if self.figures.is_stopping() || self.drain.try_send(()).is_err() {
-            return Err(Refusal::Conflict("Adit is stopping already".to_owned()));
-        }
-        let affected = self.figures.admission.open() as u64;
-        Ok(Done { summary: "draining, then stopping".to_owned(), affected, details: Vec::new() })
+    fn command(&self, command: &Command, by: &Caller) -> Result<Done, Refusal> {
+        commands::carry_out(self, command, by)
     }
 
     fn audit(&self, record: &AuditRecord) {
-        let AuditRecord { by, command, result, .. } = record;
-        log::info!("{} ({}): {command:?}: {result:?}", by.token, by.source);
-        let actor = format!("{} ({})", by.token, by.source);
-        self.figures.audit("command", &actor, &format!("{command:?}"), &format!("{result:?}"));
+        commands::audit(&self.figures, record);
     }
 }
 

@@ -37,6 +37,7 @@ counters! {
     Accepted "connections_accepted" "Miners' connections accepted."
     RefusedTotal "connections_refused_total" "Miners' connections refused: as many as allowed are open."
     RefusedAddress "connections_refused_address" "Miners' connections refused: as many as allowed are open from their address."
+    RefusedBanned "connections_refused_banned" "Miners' connections refused: an operator banned their network."
     AcceptExhausted "accept_exhausted" "Accepts that failed for want of descriptors or memory."
     AcceptFailed "accept_failed" "Accepts that failed for another reason."
     Dials "dials" "Attempts to connect to a pool's address."
@@ -94,6 +95,7 @@ labels! { CloseReason, CLOSE_REASONS, close_reason_label, "All reasons, each at 
     NoPool "no_pool"
     Stopping "stopping"
     Panicked "panicked"
+    Dismissed "dismissed"
 }
 
 labels! { Outcome, OUTCOMES, outcome_label, "All outcomes, each at the index of its own number.":

@@ -29,6 +29,9 @@ use crate::vitals::Vitals;
 use crate::worker_views;
 use crate::workers::Registry;
 
+/// A shard that is awake and has not turned for so long hangs. A turn takes milliseconds at most.
+const HANGS_US: u64 = 10_000_000;
+
 /// What one shard publishes.
 #[derive(Clone, Debug)]
 pub struct ShardFigures {
@@ -47,6 +50,12 @@ impl ShardFigures {
     /// Whether its thread serves. It holds one of the two ends of its mailbox as long as it does.
     pub fn is_alive(&self) -> bool {
         self.mailbox.strong_count() > 1
+    }
+
+    /// Whether it is neither waiting nor asleep and has not turned for so long that something holds it.
+    fn hangs(&self, now: Moment) -> bool {
+        let is_awake = self.mailbox.upgrade().is_some_and(|mailbox| mailbox.is_awake());
+        is_awake && now.since_us(self.vitals.turned_at()) > HANGS_US
     }
 }
 
@@ -177,6 +186,19 @@ impl Figures {
 
     fn now_us(&self) -> u64 {
         self.clock.wall_us(self.clock.now())
+    }
+
+    /// Shards that serve. One that has not turned for a while although nothing holds it is not among them.
+    pub fn shards_alive(&self) -> usize {
+        let now = self.clock.now();
+        self.shards.iter().filter(|shard| shard.is_alive() && !shard.hangs(now)).count()
+    }
+
+    /// Tells every shard something. False if one cannot take it.
+    pub(crate) fn tell_all(&self, mail: impl Fn() -> Mail) -> bool {
+        self.shards.iter().all(|shard| {
+            shard.mailbox.upgrade().is_some_and(|mailbox| mailbox.send(mail()).is_ok()) || !shard.is_alive()
+        })
     }
 
     /// Whether Adit was told to stop.

@@ -6,12 +6,14 @@
 
 mod admission;
 mod affinity;
+pub mod bans;
 pub mod buckets;
 pub mod cli;
 mod clock;
 pub mod config;
 pub mod control;
 pub mod counters;
+mod curves;
 pub mod figures;
 mod history;
 mod latency;

@@ -1,6 +1,7 @@
 //! What the kernel says about this process, read from `/proc/self`.
 
 use std::fs;
+use std::path::Path;
 
 /// Resident memory, CPU time, descriptors, threads. Zero where the kernel does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,6 +34,16 @@ impl ProcessFigures {
             threads: status_field(&status, "Threads:"),
         }
     }
+}
+
+/// The least bound on memory that a control group sets for this process, if any does.
+pub fn memory_bytes_max() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let folder = root.join(own.trim_start_matches('/'));
+    let bound = |folder: &Path| fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok();
+    folder.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(bound).min()
 }
 
 /// The number behind a label of `/proc/self/status`.

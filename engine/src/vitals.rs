@@ -82,7 +82,8 @@ pub fn vitals() -> (VitalsWriter, Vitals) {
 
 impl VitalsWriter {
     /// The shard begins, on the calling thread.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, now: Moment) {
+        self.turned(now);
         let thread = rustix::thread::gettid().as_raw_nonzero().get();
         self.cells.thread.store(u64::from(thread.unsigned_abs()), Relaxed);
     }

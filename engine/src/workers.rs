@@ -10,6 +10,7 @@ use adit_protocol::names::{NameError, NameRule, NameTable};
 use adit_protocol::pool::PoolId;
 use adit_protocol::workers::{NO_WORKER, Workers};
 use adit_store::names::Names;
+use adit_store::record::WorkerKey;
 use parking_lot::Mutex;
 
 /// Raw names known at the same time. Those of no session make room for new ones.
@@ -64,6 +65,13 @@ impl Registry {
         if let Some(connections) = self.connections.lock().get_mut(&worker) {
             *connections = connections.saturating_sub(1);
         }
+    }
+
+    /// The key of a known worker and its connections, by its name.
+    pub fn find(&self, name: &str) -> Option<(u32, u32)> {
+        // Copied out, so that no shard waits while names are compared.
+        let known: Vec<_> = self.connections.lock().iter().map(|(&key, &count)| (key, count)).collect();
+        known.into_iter().find(|&(key, _)| self.keys.worker_name(WorkerKey(key)).as_deref() == Some(name))
     }
 
     /// Workers that are connected, and workers that are known. Each is counted once, on however many shards it is.

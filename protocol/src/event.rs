@@ -120,6 +120,8 @@ pub enum CloseReason {
     Stopping,
     /// A bug in Adit, contained to this session.
     Panicked,
+    /// An operator wanted it.
+    Dismissed,
 }
 
 /// How a share ended. Exactly one per share.

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock::now_us;
+use crate::durations::Durations;
 use crate::sink::{Batch, Maintained, SinkError, Trouble};
 
 /// What the ledger's thread is doing.
@@ -57,6 +58,8 @@ pub struct Status {
     pub last_batch_us: u64,
     /// Duration of the slowest write, µs.
     pub slowest_batch_us: u64,
+    /// Durations of all writes.
+    pub batch_times: Durations,
     /// Raw shares pruned.
     pub shares_pruned: u64,
     /// Why pruning or a checkpoint failed the last time it was tried.
@@ -100,6 +103,7 @@ impl Health {
             status.last_batch_rows = batch.rows.len() as u64;
             status.last_batch_us = took_us;
             status.slowest_batch_us = status.slowest_batch_us.max(took_us);
+            status.batch_times.record(took_us);
         });
     }
 

@@ -74,6 +74,7 @@
 pub mod backup;
 pub mod clock;
 pub mod codes;
+pub mod durations;
 pub mod events;
 pub mod file;
 pub mod hashrate;

@@ -116,13 +116,15 @@ impl Plane {
             // It was reset before we looked.
             return self.counters.count(Counter::AcceptFailed);
         };
-        let place = match self.admission.admit(peer.ip()) {
+        let place = match self.admission.admit(peer.ip(), self.clock.wall_us(self.now) / 1_000) {
             Ok(place) => place,
             Err(refused) => {
                 log::debug!("{peer}: refused ({refused:?})");
                 let (counter, limit) = match refused {
                     Refused::Total => (Counter::RefusedTotal, Limit::Connections),
                     Refused::Address => (Counter::RefusedAddress, Limit::ConnectionsPerAddress),
+                    // No bound was reached, and the operator knows.
+                    Refused::Banned => return self.counters.count(Counter::RefusedBanned),
                 };
                 self.news.limit(limit, Some(peer), self.now);
                 return self.counters.count(counter);

@@ -8,6 +8,7 @@ use adit_protocol::moment::Moment;
 use adit_protocol::workers::NO_WORKER;
 use socket2::SockRef;
 
+use super::Whom;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
 
@@ -67,6 +68,19 @@ impl Plane {
         }
         // Nothing above finishes a session, so none was added.
         self.ending = ending;
+    }
+
+    /// Ends the sessions of some miners, by `until` at the latest.
+    pub(super) fn dismiss(&mut self, whom: Whom, until: Moment) {
+        for key in self.pairs.keys() {
+            let is_meant = self.pairs.get_mut(key).is_some_and(|pair| match whom {
+                Whom::Worker(worker) => pair.workers.contains(&worker),
+                Whom::Network(network) => network.contains(pair.record.address),
+            });
+            if is_meant {
+                self.end_session(key, CloseReason::Dismissed, until);
+            }
+        }
     }
 
     /// Stops: no new connections, and sessions settle up to `until`. At once when it is the second time.

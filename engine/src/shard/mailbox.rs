@@ -70,6 +70,11 @@ impl<T> Mailbox<T> {
         self.whereabouts.store(RUNNING, std::sync::atomic::Ordering::Release);
     }
 
+    /// Whether the shard neither waits nor is parked.
+    pub fn is_awake(&self) -> bool {
+        self.whereabouts.load(std::sync::atomic::Ordering::Relaxed) == RUNNING
+    }
+
     /// Whether there is mail; a plain load.
     pub fn has_mail(&self) -> bool {
         self.has_mail.load(std::sync::atomic::Ordering::Relaxed)

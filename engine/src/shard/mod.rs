@@ -36,6 +36,7 @@ use crate::clock::{self, Clock};
 use crate::counters::CounterWriter;
 use crate::latency::Recorder;
 use crate::news::desk::Desk;
+use crate::pools::network::Network;
 use crate::resolver::PoolAddresses;
 use crate::ring::eventfd::EventFd;
 use crate::settings::Settings;
@@ -60,8 +61,24 @@ pub enum Mail {
     },
     /// Close everything at once.
     StopNow,
+    /// Let the sessions of these miners settle up to then, and close them.
+    Dismiss {
+        /// Whose sessions.
+        whom: Whom,
+        /// When open requests are given up.
+        until: Moment,
+    },
     /// Answer with a piece of the workers' figures.
     Figures(workers::Question),
+}
+
+/// Some of the miners.
+#[derive(Clone, Copy, Debug)]
+pub enum Whom {
+    /// Those that mine under the name with this key.
+    Worker(u32),
+    /// Those that come from this network.
+    Network(Network),
 }
 
 /// What a shard is made from. Everything in it may cross to the shard's thread; the ring is made there.

@@ -84,7 +84,7 @@ impl Plane {
         let now = clock.now();
         let pool = workers.keys().pool(POOL_NAME);
         let mut vitals = seed.vitals;
-        vitals.begin();
+        vitals.begin(now);
         let mut plane = Self {
             ring: Ring::new(RingSize::default(), ring_eventfd)?,
             clock,
@@ -280,6 +280,7 @@ impl Plane {
             match mail {
                 Mail::Stop { until } => self.stop(until),
                 Mail::StopNow => self.stop_now(),
+                Mail::Dismiss { whom, until } => self.dismiss(whom, until),
                 Mail::Figures(question) => {
                     self.vitals.mailbox.record(self.clock.now().since_us(question.asked_at));
                     self.workers.answer(question);

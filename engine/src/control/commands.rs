@@ -1,0 +1,116 @@
+//! What operators may have done, and its record.
+
+use adit_admin::view::Ban;
+use adit_admin::{AuditRecord, Caller, Command, Done, Refusal};
+use adit_protocol::moment::Moment;
+
+use super::{Operators, unix_ms};
+use crate::bans::BANS_COUNT_MAX;
+use crate::figures::Figures;
+use crate::pools::network::Network;
+use crate::shard::{Mail, Whom};
+
+/// How long the submits of sessions that an operator ends may settle.
+const SETTLE_MS: u64 = 2_000;
+
+/// Does what is asked, or says why not.
+pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -> Result<Done, Refusal> {
+    match command {
+        Command::Drain => drain(operators),
+        Command::DisconnectWorker { worker } => disconnect(&operators.figures, worker),
+        Command::Ban { network, seconds, reason } => ban(&operators.figures, network, *seconds, reason, by),
+        Command::LiftBan { network } => lift(&operators.figures, network),
+        Command::Reload
+        | Command::EnablePool { .. }
+        | Command::DisablePool { .. }
+        | Command::DrainPool { .. }
+        | Command::MoveWorker { .. }
+        | Command::Drill { .. } => {
+            Err(Refusal::Unavailable("this version of the engine cannot do that".to_owned()))
+        }
+    }
+}
+
+/// Keeps a command and its result in the log, and in the ledger where there is one.
+pub(super) fn audit(figures: &Figures, record: &AuditRecord) {
+    let AuditRecord { by, command, result, .. } = record;
+    let result = match result {
+        Ok(done) => format!("done: {}", done.summary),
+        Err(refusal) => format!("refused: {refusal}"),
+    };
+    let asked = serde_json::to_value(command).unwrap_or_default();
+    let text = |name: &str| asked.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let kind = text("command");
+    let subject = ["worker", "pool", "network"].map(text).into_iter().find(|text| !text.is_empty());
+    let actor = format!("{} ({})", by.token, by.source);
+    log::info!("{actor}: {asked}: {result}");
+    figures.audit(&kind, &actor, &subject.unwrap_or_default(), &result);
+}
+
+fn drain(operators: &Operators) -> Result<Done, Refusal> {
+    if operators.figures.is_stopping() || operators.drain.try_send(()).is_err() {
+        return Err(Refusal::Conflict("Adit is stopping already".to_owned()));
+    }
+    Ok(done("draining, then stopping".to_owned(), operators.figures.admission.open() as u64))
+}
+
+fn disconnect(figures: &Figures, worker: &str) -> Result<Done, Refusal> {
+    let (key, connections) = figures
+        .registry
+        .find(worker)
+        .ok_or_else(|| Refusal::NotFound(format!("there is no worker {worker:?}")))?;
+    if connections == 0 {
+        return Err(Refusal::Conflict(format!("{worker} is not connected")));
+    }
+    dismiss(figures, Whom::Worker(key))?;
+    let plural = if connections == 1 { "" } else { "s" };
+    Ok(done(format!("closing {connections} connection{plural} of {worker}"), connections.into()))
+}
+
+fn ban(
+    figures: &Figures,
+    text: &str,
+    seconds: Option<u64>,
+    reason: &str,
+    by: &Caller,
+) -> Result<Done, Refusal> {
+    let network = network(text)?;
+    let since_ms = unix_ms();
+    let until_ms = seconds.map(|seconds| since_ms.saturating_add(seconds.saturating_mul(1_000)));
+    let (network_text, reason, by) = (text.to_owned(), reason.to_owned(), by.token.clone());
+    let ban = Ban { network: network_text, since_ms, until_ms, reason, by };
+    if !figures.admission.bans().add(network, ban) {
+        let bound = format!("there are {BANS_COUNT_MAX} bans already; lift one, or ban a larger network");
+        return Err(Refusal::Conflict(bound));
+    }
+    dismiss(figures, Whom::Network(network))?;
+    let how_long =
+        seconds.map_or_else(|| "until it is lifted".to_owned(), |seconds| format!("for {seconds} s"));
+    Ok(done(format!("{text} is let in no more {how_long}, its connections are closed"), 1))
+}
+
+fn lift(figures: &Figures, text: &str) -> Result<Done, Refusal> {
+    if figures.admission.bans().lift(network(text)?, unix_ms()) {
+        Ok(done(format!("{text} is let in again"), 1))
+    } else {
+        Err(Refusal::NotFound(format!("{text} is not banned")))
+    }
+}
+
+fn network(text: &str) -> Result<Network, Refusal> {
+    text.parse().map_err(|error| Refusal::Invalid(format!("{text}: {error}")))
+}
+
+/// Has every shard close the sessions of these miners.
+fn dismiss(figures: &Figures, whom: Whom) -> Result<(), Refusal> {
+    let until: Moment = figures.clock.now().plus_ms(SETTLE_MS);
+    if figures.tell_all(|| Mail::Dismiss { whom, until }) {
+        Ok(())
+    } else {
+        Err(Refusal::Unavailable("a shard does not read its mail; try again".to_owned()))
+    }
+}
+
+fn done(summary: String, affected: u64) -> Done {
+    Done { summary, affected, details: Vec::new() }
+}
