@@ -13,6 +13,7 @@ pub mod explain;
 pub mod network;
 pub mod pattern;
 pub mod plan;
+pub mod reload;
 pub mod rendezvous;
 pub mod routes;
 pub mod settings;
