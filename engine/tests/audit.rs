@@ -31,10 +31,11 @@ fn config(miners: usize, pace: Pace) -> FleetConfig {
 /// The fleet's, the pool's and the ledger's books, which agree.
 #[track_caller]
 fn audited(report: &FleetReport, pool: ScriptedPool, adit: Adit, kept: &Kept) -> Findings {
-    let ledger = kept.book(adit);
+    let books = kept.books(adit);
     // The pool may still be reading what the last connections left behind.
     wait::until(PATIENCE, || pool.log().open == 0);
-    let findings = Audit::new().miners(report).pool("pool", &pool.stop()).ledger(&ledger).run();
+    let log = pool.stop();
+    let findings = books.audit(Audit::new().miners(report).pool("pool", &log)).run();
     findings.assert_clean();
     println!(
         "{:?}\nfrom due to answer: p50 {} us, p99 {} us, max {} us",
@@ -139,13 +140,9 @@ fn a_pool_that_is_killed_and_comes_back_gets_only_shares_of_its_own() {
     let answered = fleet.progress().answered();
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= answered + 500));
     let report = fleet.finish(PATIENCE);
-    let ledger = kept.book(adit);
-    let findings = Audit::new()
-        .miners(&report)
-        .pool("first", &first)
-        .pool("second", &second.stop())
-        .ledger(&ledger)
-        .run();
+    let (books, second) = (kept.books(adit), second.stop());
+    let told = Audit::new().miners(&report).pool("first", &first).pool("second", &second);
+    let findings = books.audit(told).run();
     findings.assert_clean();
     assert!(findings.totals.accepted >= 900, "{findings}");
 }
@@ -191,13 +188,13 @@ fn shares_of_real_work_through_adit_are_accepted_by_a_pool_that_hashes_them() {
         .collect();
     let accepted = || miners.iter().map(|miner| miner.look(|report| report.accepted)).sum::<u64>();
     assert!(wait::until(PATIENCE, || accepted() >= 100));
-    let books: Vec<FleetReport> =
+    let reports: Vec<FleetReport> =
         miners.into_iter().zip(0..).map(|(miner, number)| miner.stop().fleet_report(number)).collect();
-    let ledger = kept.book(adit);
+    let books = kept.books(adit);
     let log = pool.stop();
     assert_eq!(log.names.keys().collect::<Vec<_>>(), ["ACCOUNT.cpu0", "ACCOUNT.cpu1", "ACCOUNT.cpu2"]);
-    let findings =
-        books.iter().fold(Audit::new(), Audit::miners).pool("practice", &log).ledger(&ledger).run();
+    let told = reports.iter().fold(Audit::new(), Audit::miners).pool("practice", &log);
+    let findings = books.audit(told).run();
     findings.assert_clean();
     assert!(findings.totals.accepted >= 100, "{findings}");
 }

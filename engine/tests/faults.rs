@@ -125,7 +125,7 @@ fn whatever_breaks_the_books_agree_and_nothing_is_left_behind() {
         );
     }
     // A verdict may be lost with a connection that noise or a full window ended: then its row must be `unanswered`.
-    let ledger = kept.book(adit);
+    let kept = kept.books(adit);
     let log = pool.stop();
-    books.iter().fold(Audit::new(), Audit::miners).pool("pool", &log).ledger(&ledger).run().assert_clean();
+    kept.audit(books.iter().fold(Audit::new(), Audit::miners).pool("pool", &log)).run().assert_clean();
 }

@@ -19,6 +19,8 @@ use crate::wait;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// What stands before an address in the log when a listener is ready.
 const LISTENING: &str = "listening on ";
+/// The same when operators can be answered; logged before.
+const ANSWERING: &str = "operators are answered on http://";
 /// Settings in the environment are this: a process under test gets none that its test did not give.
 const ENVIRONMENT_PREFIX: &str = "ADIT_";
 /// Lines of the log that are kept; a test that makes more looks at the first ones.
@@ -121,6 +123,13 @@ impl Adit {
     /// Where it listens: all listeners, in the order of the log.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it answers operators, if it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        let log = self.log.lock();
+        let said = log.iter().find_map(|line| Some(line.split_once(ANSWERING)?.1))?;
+        said.split_whitespace().next()?.parse().ok()
     }
 
     /// Its process id.

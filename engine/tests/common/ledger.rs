@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adit_loadtest::audit::LedgerBook;
+use adit_loadtest::audit::{Audit, CounterBook, LedgerBook};
 use adit_loadtest::process::Adit;
 use adit_protocol::event::Outcome;
 use adit_store::codes;
@@ -30,18 +30,47 @@ impl Kept {
         &self.file
     }
 
-    /// [`adit`] that keeps this ledger.
+    /// [`adit`] that keeps this ledger and answers operators.
     #[track_caller]
     pub fn adit(&self, pool_url: &str, more: &[&str]) -> Adit {
-        adit(pool_url, &[more, &["--ledger", text(&self.file)]].concat())
+        adit_with(pool_url, &self.file, more)
     }
 
-    /// What the ledger says once Adit has stopped in order.
+    /// What Adit counted once its miners have left, and what the ledger says once it has stopped in order.
     #[track_caller]
-    pub fn book(&self, adit: Adit) -> LedgerBook {
+    pub fn books(&self, adit: Adit) -> Books {
+        Books::close(adit, &self.file)
+    }
+}
+
+/// [`adit`] that keeps the ledger of this file and answers operators.
+#[track_caller]
+pub fn adit_with(pool_url: &str, file: &Path, more: &[&str]) -> Adit {
+    adit(pool_url, &[more, &["--ledger", text(file), "--admin", "127.0.0.1:0"]].concat())
+}
+
+/// Both books of a proxy.
+pub struct Books {
+    /// What it counted.
+    pub counters: CounterBook,
+    /// What it wrote down.
+    pub ledger: LedgerBook,
+}
+
+impl Books {
+    /// Waits until all miners have left, stops Adit in order, and reads both.
+    #[track_caller]
+    pub fn close(adit: Adit, file: &Path) -> Self {
+        let admin = adit.admin_address().expect("it answers operators");
+        let counters = CounterBook::settled(admin, PATIENCE).expect("its counters");
         stop(adit);
-        assert_sound(&self.file);
-        book(&self.file)
+        assert_sound(file);
+        Self { counters, ledger: book(file) }
+    }
+
+    /// Adds both to an audit.
+    pub fn audit<'a>(&'a self, audit: Audit<'a>) -> Audit<'a> {
+        audit.ledger(&self.ledger).counters(&self.counters)
     }
 }
 

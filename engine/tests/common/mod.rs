@@ -24,8 +24,10 @@ pub fn binary() -> PathBuf {
 /// `adit run` toward a pool, with one shard and no admin address unless `more` says otherwise.
 #[track_caller]
 pub fn adit(pool_url: &str, more: &[&str]) -> Adit {
-    let mut arguments =
-        vec!["run", "--listen", "127.0.0.1:0", "--pool", pool_url, "--no-pin", "--admin", "off"];
+    let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--pool", pool_url, "--no-pin"];
+    if !more.contains(&"--admin") {
+        arguments.extend(["--admin", "off"]);
+    }
     if !more.contains(&"--shards") {
         arguments.extend(["--shards", "1"]);
     }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use adit_loadtest::audit::Audit;
 use adit_loadtest::scripted_pool::{Script, ScriptedPool};
-use adit_loadtest::sim_miner::{Fleet, FleetConfig, Pace, Style};
+use adit_loadtest::sim_miner::{Fleet, FleetConfig, Pace};
 use adit_loadtest::wait;
 use adit_store::limits::OUTBOX_ROWS_MAX;
 use adit_store::reader::Reader;
 
-use crate::common::ledger::{assert_sound, book, stop, text};
-use crate::common::{PATIENCE, adit};
+use crate::common::PATIENCE;
+use crate::common::ledger::{Books, adit_with};
 
 const TMPFS_BYTES: usize = 48 * 1024 * 1024;
 /// Shares answered while the disk is full: enough for the outbox to run over.
@@ -31,14 +31,10 @@ fn a_full_disk_stops_no_miner_and_its_gap_is_exact() {
     };
     let (file, ballast) = (mount.0.join("ledger.db"), mount.0.join("ballast"));
     let pool = ScriptedPool::start(Script::default()).expect("a pool");
-    let adit = adit(&pool.url(), &["--ledger", text(&file)]);
-    let fleet = Fleet::start(&FleetConfig {
-        // Others also ask what no pool answers, and while that is open a session takes no more than 255 shares.
-        styles: vec![Style::EspMiner],
-        pace: Pace::InFlight(8),
-        ..FleetConfig::new(adit.address(), 20)
-    })
-    .expect("miners start");
+    let adit = adit_with(&pool.url(), &file, &[]);
+    let fleet =
+        Fleet::start(&FleetConfig { pace: Pace::InFlight(8), ..FleetConfig::new(adit.address(), 20) })
+            .expect("miners start");
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= 2_000));
 
     fill(&ballast);
@@ -55,11 +51,10 @@ fn a_full_disk_stops_no_miner_and_its_gap_is_exact() {
     assert!(wait::until(BATCH_PATIENCE, || gaps() > 0));
 
     let report = fleet.finish(PATIENCE);
-    stop(adit);
-    assert_sound(&file);
-    let ledger = book(&file);
+    let books = Books::close(adit, &file);
     wait::until(PATIENCE, || pool.log().open == 0);
-    let findings = Audit::new().miners(&report).pool("pool", &pool.stop()).ledger(&ledger).run();
+    let log = pool.stop();
+    let findings = books.audit(Audit::new().miners(&report).pool("pool", &log)).run();
     findings.assert_clean();
     assert_eq!(
         (report.closes, findings.totals.accepted),
@@ -71,10 +66,10 @@ fn a_full_disk_stops_no_miner_and_its_gap_is_exact() {
     println!(
         "{} shares, {} of them in gaps, slowest answer {} us",
         findings.totals.rows,
-        ledger.in_gaps(),
+        books.ledger.in_gaps(),
         report.latency_us.max()
     );
-    assert!(ledger.in_gaps() > 0);
+    assert!(books.ledger.in_gaps() > 0);
 }
 
 /// Writes until there is no room.

@@ -15,6 +15,8 @@ use crate::sim_miner::Answer;
 
 /// Stands for all workers where gaps leave only totals.
 const ALL_WORKERS: &str = "all workers";
+/// Stands for them where the counters are meant.
+const COUNTED: &str = "the proxy's counters";
 
 /// Rows by what became of their shares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +81,7 @@ impl Rows {
         self.rejected.values().sum()
     }
 
-    fn add(&mut self, outcome: Outcome, code: i32, count: u64) {
+    pub(super) fn add(&mut self, outcome: Outcome, code: i32, count: u64) {
         *match outcome {
             Outcome::Accepted => &mut self.accepted,
             Outcome::Rejected => self.rejected.entry(code).or_default(),
@@ -98,8 +100,8 @@ impl Rows {
         self
     }
 
-    /// A gap knows no codes.
-    fn without_codes(mut self) -> Self {
+    /// A gap knows no codes, and a counter neither.
+    pub(super) fn without_codes(mut self) -> Self {
         self.rejected = BTreeMap::from([(0, self.rejected_count())]);
         self
     }
@@ -183,8 +185,7 @@ impl Expected {
     pub(super) fn compare(&self, ledger: &LedgerBook, findings: &mut Findings) {
         let nobody = Told::default();
         if ledger.in_gaps() > 0 {
-            let all = self.0.values().fold(Told::default(), Told::plus).without_codes();
-            return all.compare(ALL_WORKERS, &ledger.sum().without_codes(), findings);
+            return self.all().compare(ALL_WORKERS, &ledger.sum().without_codes(), findings);
         }
         for (worker, rows) in &ledger.workers {
             self.0.get(worker).unwrap_or(&nobody).compare(worker, rows, findings);
@@ -194,6 +195,24 @@ impl Expected {
                 told.compare(worker, &Rows::default(), findings);
             }
         }
+    }
+
+    /// Holds a proxy's counters against all of it, within the same bounds as a ledger's rows.
+    pub(super) fn compare_counters(&self, shares: &Rows, findings: &mut Findings) {
+        let mut found = Findings::default();
+        self.all().compare(COUNTED, &shares.clone().without_codes(), &mut found);
+        for (count, texts) in found.differences.into_values() {
+            findings.add_many(Difference::Miscounted, count, texts.join("; "));
+        }
+    }
+
+    /// Submits that pools accepted.
+    pub(super) fn accepted_by_pools(&self) -> u64 {
+        self.0.values().map(|told| told.accepted_by_pools).sum()
+    }
+
+    fn all(&self) -> Told {
+        self.0.values().fold(Told::default(), Told::plus).without_codes()
     }
 
     fn worker(&mut self, worker: &str) -> &mut Told {

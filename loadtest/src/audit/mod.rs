@@ -1,8 +1,10 @@
 //! Reconciles what miners were told with what pools saw: nothing lost, nothing twice, nothing invented.
 //!
 //! The two sides know each share by the same key ([`crate::share::ShareKey`]). A ledger's rows, which have no such key,
-//! are held against both by worker, outcome and code ([`LedgerBook`]); whoever only counts, against the [`Totals`].
+//! are held against both by worker, outcome and code ([`LedgerBook`]); the proxy's counters against all three
+//! ([`CounterBook`]).
 
+mod counters;
 mod ledger;
 
 use std::collections::HashMap;
@@ -13,6 +15,7 @@ use crate::scripted_pool::{Fit, PoolLog, SubmitSeen};
 use crate::share::ShareKey;
 use crate::sim_miner::{Answer, FleetReport};
 
+pub use counters::CounterBook;
 use ledger::{AtPools, Expected};
 pub use ledger::{LedgerBook, Rows};
 
@@ -25,6 +28,7 @@ pub struct Audit<'a> {
     fleets: Vec<&'a FleetReport>,
     pools: Vec<(&'a str, &'a PoolLog)>,
     ledger: Option<&'a LedgerBook>,
+    counters: Option<&'a CounterBook>,
 }
 
 /// One submit as a pool saw it.
@@ -62,6 +66,8 @@ pub enum Difference {
     RowMissing,
     /// The ledger has more rows of a kind than there were such shares.
     RowInvented,
+    /// The proxy's counters say something else than the ledger, or than what miners and pools saw.
+    Miscounted,
     /// A side did not keep everything, so that this audit proves nothing.
     Incomplete,
 }
@@ -91,6 +97,8 @@ pub struct Totals {
     pub rows_unanswered: u64,
     /// Of those, shares that a pool accepted after all: too late, or its answer was lost.
     pub accepted_late: u64,
+    /// Verdicts that the proxy counted as late; zero without its counters.
+    pub counted_late: u64,
 }
 
 /// Every pool's submits by their key.
@@ -132,6 +140,13 @@ impl<'a> Audit<'a> {
         self
     }
 
+    /// Adds what the proxy counted, once nothing moves any more.
+    #[must_use]
+    pub fn counters(mut self, book: &'a CounterBook) -> Self {
+        self.counters = Some(book);
+        self
+    }
+
     /// Compares.
     pub fn run(&self) -> Findings {
         let mut findings = Findings::default();
@@ -159,8 +174,16 @@ impl<'a> Audit<'a> {
                 findings.add(Difference::SentTwice, text);
             }
         }
+        let expected = || self.expected(&seen);
         if let Some(ledger) = self.ledger {
-            self.expected(&seen).compare(ledger, &mut findings);
+            expected().compare(ledger, &mut findings);
+        }
+        if let Some(counters) = self.counters {
+            expected().compare_counters(&counters.shares, &mut findings);
+            counters.compare_late(expected().accepted_by_pools(), &mut findings);
+            if let Some(ledger) = self.ledger {
+                counters.compare_ledger(ledger, &mut findings);
+            }
         }
         findings
     }
