@@ -5,7 +5,7 @@
 //! ([`Backend::suspect`], or a handler that gets an error) puts a new one in its place.
 
 use std::fmt;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::fs::FlockOperation;
 use tiny_http::{Header, Request, Response, Server};
 
 use crate::answer::Answer;
@@ -28,6 +29,10 @@ use crate::problem::Problem;
 const REPLACE_PAUSE: Duration = Duration::from_secs(1);
 /// Longest path of a Unix socket, as the kernel has it.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// What the socket's folders are called, before the number of the process.
+const FOLDER_PREFIX: &str = "adit-";
+/// The file in it that its owner holds a lock on.
+const LOCK: &str = "lock";
 /// Tries to find a name for the socket's folder that is not taken.
 const FOLDER_TRIES: u32 = 100;
 
@@ -55,7 +60,7 @@ impl Backend {
     /// Starts one. tiny_http's threads inherit the priority of the calling thread.
     pub fn start() -> io::Result<Self> {
         let folder = Folder::create()?;
-        let path = folder.0.join("0");
+        let path = folder.path.join("0");
         let current = Current { server: listen(&path)?, path, since: Instant::now() };
         Ok(Self {
             folder,
@@ -105,7 +110,7 @@ impl Backend {
             return;
         }
         current.since = Instant::now();
-        let path = self.folder.0.join((self.replaced.load(Ordering::Relaxed) + 1).to_string());
+        let path = self.folder.path.join((self.replaced.load(Ordering::Relaxed) + 1).to_string());
         match listen(&path) {
             Ok(server) => {
                 log::warn!("the admin side's HTTP server was replaced: {why}");
@@ -180,8 +185,12 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     })
 }
 
-/// A folder that only this user may enter, removed in the end.
-struct Folder(PathBuf);
+/// A folder that only this user may enter, removed in the end: by us, or after a `kill -9` by who comes next. A lock that
+/// the kernel takes back tells whether somebody still needs it.
+struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl Folder {
     fn create() -> io::Result<Self> {
@@ -189,6 +198,7 @@ impl Folder {
         let places = [of("RUNTIME_DIRECTORY"), of("XDG_RUNTIME_DIR"), Some(std::env::temp_dir())];
         let mut last = io::Error::other("no place for the admin side's socket");
         for place in places.into_iter().flatten().chain([PathBuf::from("/dev/shm")]) {
+            remove_left_over(&place);
             match Self::create_in(&place) {
                 Ok(folder) => return Ok(folder),
                 Err(error) => last = io::Error::new(error.kind(), format!("{}: {error}", place.display())),
@@ -199,12 +209,16 @@ impl Folder {
 
     fn create_in(place: &Path) -> io::Result<Self> {
         for n in 0..FOLDER_TRIES {
-            let path = place.join(format!("adit-{}-{n}", std::process::id()));
+            let path = place.join(format!("{FOLDER_PREFIX}{}-{n}", std::process::id()));
             if path.as_os_str().len() + "/18446744073709551615".len() > SOCKET_PATH_BYTES_MAX {
                 return Err(io::ErrorKind::InvalidFilename.into());
             }
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
+                Ok(()) => {
+                    let lock = File::create(path.join(LOCK))?;
+                    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+                    return Ok(Self { path, _lock: lock });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -215,8 +229,25 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            log::debug!("{} cannot be removed: {error}", self.0.display());
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            log::debug!("{} cannot be removed: {error}", self.path.display());
+        }
+    }
+}
+
+/// Removes folders of ours in `place` that nobody holds any more.
+fn remove_left_over(place: &Path) {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(FOLDER_PREFIX)) {
+        let path = entry.path();
+        // No link is followed, and a folder of somebody else cannot be looked into.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let Some(lock) = is_folder.then(|| File::open(path.join(LOCK)).ok()).flatten() else { continue };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            match std::fs::remove_dir_all(&path) {
+                Ok(()) => log::info!("{} was left by a process that was killed: removed", path.display()),
+                Err(error) => log::debug!("{} cannot be removed: {error}", path.display()),
+            }
         }
     }
 }

@@ -268,7 +268,12 @@ impl Front {
                 continue;
             }
             let request = head.forwarded(client.source, body);
-            match connect(&self.backend, self.poll.registry(), slot) {
+            let way = connect(&self.backend, self.poll.registry(), slot).or_else(|_| {
+                // The reader behind may be dead; a new one takes this request as well.
+                self.backend.suspect();
+                connect(&self.backend, self.poll.registry(), slot)
+            });
+            match way {
                 Ok(socket) => {
                     let asking = Asking {
                         socket,
@@ -284,7 +289,6 @@ impl Front {
                 Err(error) => {
                     log::warn!("the admin side cannot hand a request over: {error}");
                     client.refuse(&Problem::new(503, "The request cannot be handed over. Try again."), now);
-                    self.backend.suspect();
                 }
             }
             self.drive(slot, now);

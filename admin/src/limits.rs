@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Addresses to listen on.
 pub const ADDRESSES_COUNT_MAX: usize = 8;
-/// Clients connected at the same time, event streams apart. At the bound the one that is idle longest is closed.
+/// Clients connected at the same time, event streams apart. At the bound the idle one that would time out first is closed.
 pub const CONNECTIONS_COUNT_MAX: usize = 256;
 /// Event streams open at the same time; a further one is refused.
 pub const STREAMS_COUNT_MAX: usize = 128;

@@ -19,5 +19,10 @@ fn scrape(api: &Api) -> Scrape {
     if api.workers_in_metrics_max == 0 {
         return scrape;
     }
-    scrape.with_workers(&api.snapshots.workers(&*api.control), api.workers_in_metrics_max)
+    let workers = api.snapshots.workers(&*api.control);
+    if workers.shards_missing > 0 {
+        // Sums without a shard's part would look like counters that began anew; a missing sample does no harm.
+        return scrape;
+    }
+    scrape.with_workers(&workers, api.workers_in_metrics_max)
 }

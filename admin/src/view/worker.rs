@@ -21,7 +21,7 @@ pub enum WorkerState {
 /// A worker over all its connections and shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Worker {
-    /// The name that the miner gives.
+    /// The name that it is counted and commanded by.
     pub name: Arc<str>,
     /// The name that the pool is told.
     pub upstream_name: Arc<str>,
