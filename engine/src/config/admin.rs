@@ -37,7 +37,7 @@ pub fn take(reader: &mut Reader, miners_listen: &[SocketAddr]) -> Option<AdminSe
         defaults.workers_in_metrics_max,
         values::number(0..=WORKERS_IN_METRICS_MAX),
     );
-    let Switchable::On(addresses) = &listen.value else { return None };
+    let Switchable::On(addresses) = &listen else { return None };
     if addresses.len() > adit_admin::limits::ADDRESSES_COUNT_MAX {
         let allowed = format!("at most {} addresses", adit_admin::limits::ADDRESSES_COUNT_MAX);
         reader.conflict("admin.listen", Fault::new("they are too many", allowed));
@@ -47,13 +47,7 @@ pub fn take(reader: &mut Reader, miners_listen: &[SocketAddr]) -> Option<AdminSe
         let fault = Fault::new(format!("miners are awaited there ({taken})"), LISTEN);
         reader.conflict("admin.listen", fault);
     }
-    Some(AdminSettings {
-        listen: addresses.clone(),
-        tokens: tokens.value,
-        hosts: hosts.value,
-        origins: origins.value,
-        workers_in_metrics_max: workers.value,
-    })
+    Some(AdminSettings { listen: addresses.clone(), tokens, hosts, origins, workers_in_metrics_max: workers })
 }
 
 /// A token as it stands in the configuration.

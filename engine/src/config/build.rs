@@ -20,22 +20,22 @@ const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Takes every key and judges what they say together.
 pub fn build(mut reader: Reader) -> Result<Config, ConfigErrors> {
-    let listen = reader.take("listen", vec![LISTEN_DEFAULT], values::addresses).value;
-    let shards = reader.take_optional("shards", values::count(SHARDS_COUNT_MAX)).value;
-    let pin = reader.take("pin", true, values::truth).value;
-    let share_check = reader.take("share_check", false, values::truth).value;
+    let listen = reader.take("listen", vec![LISTEN_DEFAULT], values::addresses);
+    let shards = reader.take_optional("shards", values::count(SHARDS_COUNT_MAX));
+    let pin = reader.take("pin", true, values::truth);
+    let share_check = reader.take("share_check", false, values::truth);
     let timeouts = timeouts(&mut reader);
     let (pools, groups) = pools::pools(&mut reader, &timeouts);
     let routes = routes::routes(&mut reader, &listen, &groups);
     let failover = pools::failover(&mut reader);
     let limits = limits(&mut reader);
     let log = LogSettings {
-        levels: reader.take("log.level", LogSettings::default().levels, values::levels).value,
-        format: reader.take("log.format", LogSettings::default().format, values::format).value,
-        file: reader.take_optional("log.file", values::file).value,
+        levels: reader.take("log.level", LogSettings::default().levels, values::levels),
+        format: reader.take("log.format", LogSettings::default().format, values::format),
+        file: reader.take_optional("log.file", values::file),
     };
     let admin = admin::take(&mut reader, &listen);
-    let ledger = reader.take_optional("ledger.file", values::file).value;
+    let ledger = reader.take_optional("ledger.file", values::file);
 
     let (errors, shown) = reader.finish();
     if !errors.is_empty() {
@@ -62,7 +62,7 @@ pub fn build(mut reader: Reader) -> Result<Config, ConfigErrors> {
 fn timeouts(reader: &mut Reader) -> Timeouts {
     let defaults = Timeouts::default();
     let mut take = |name: &str, default| {
-        reader.take(&format!("timeouts.{name}"), default, values::number(1..=TIMEOUT_MS_MAX)).value
+        reader.take(&format!("timeouts.{name}"), default, values::number(1..=TIMEOUT_MS_MAX))
     };
     Timeouts {
         connect_ms: take("connect_ms", defaults.connect_ms),
@@ -82,9 +82,9 @@ fn timeouts(reader: &mut Reader) -> Timeouts {
 fn limits(reader: &mut Reader) -> Limits {
     let defaults = Limits::default();
     let count = || values::number(1..=CONNECTIONS_COUNT_MAX);
-    let connections_max = reader.take("limits.connections_max", defaults.connections_max, count()).value;
+    let connections_max = reader.take("limits.connections_max", defaults.connections_max, count());
     let key = "limits.connections_per_address_max";
-    let per_address = reader.take(key, connections_max, count()).value;
+    let per_address = reader.take(key, connections_max, count());
     if per_address > connections_max {
         let allowed = format!("a whole number from 1 to {connections_max}");
         reader.conflict(key, Fault::new("it is more than limits.connections_max", allowed));
@@ -93,8 +93,6 @@ fn limits(reader: &mut Reader) -> Limits {
     Limits {
         connections_max,
         connections_per_address_max: per_address,
-        output_bytes_max: reader
-            .take("limits.output_bytes_max", defaults.output_bytes_max, output_bytes)
-            .value,
+        output_bytes_max: reader.take("limits.output_bytes_max", defaults.output_bytes_max, output_bytes),
     }
 }

@@ -50,20 +50,20 @@ pub fn pools(reader: &mut Reader, timeouts: &Timeouts) -> (Vec<PoolSettings>, Ve
 fn pool(reader: &mut Reader, index: usize, timeouts: &Timeouts, before: &[Draft]) -> Draft {
     let key = |name: &str| format!("pools.{index}.{name}");
     let url_is_there = reader.has(&key("url"));
-    let address = reader.take_optional(&key("url"), values::pool_url).value;
+    let address = reader.take_optional(&key("url"), values::pool_url);
     if !url_is_there {
         reader.missing(&key("url"), "--pool", values::POOL_URL);
     }
     let named_after = address.as_ref().map(|address| default_name(&address.host, address.port));
-    let name = reader.take(&key("name"), named_after.unwrap_or_default(), values::label).value;
-    let group = reader.take(&key("group"), GROUP_DEFAULT.to_owned(), values::label).value;
+    let name = reader.take(&key("name"), named_after.unwrap_or_default(), values::label);
+    let group = reader.take(&key("group"), GROUP_DEFAULT.to_owned(), values::label);
     // Unless something else is said, pools are tried in the order they are written in.
     let place = before.iter().filter(|other| other.group == group).count() + 1;
-    let priority = reader.take(&key("priority"), place as u16, values::number(1..=PRIORITY_MAX)).value;
-    let weight = reader.take(&key("weight"), 1, values::number(1..=WEIGHT_MAX)).value;
-    let enabled = reader.take(&key("enabled"), true, values::truth).value;
-    let account = reader.take_optional(&key("user"), values::user).value;
-    let password = reader.take_optional(&key("password"), values::password).value;
+    let priority = reader.take(&key("priority"), place as u16, values::number(1..=PRIORITY_MAX));
+    let weight = reader.take(&key("weight"), 1, values::number(1..=WEIGHT_MAX));
+    let enabled = reader.take(&key("enabled"), true, values::truth);
+    let account = reader.take_optional(&key("user"), values::user);
+    let password = reader.take_optional(&key("password"), values::password);
     let name_rule = name_rule(reader, &key, account.as_ref());
     let timeouts = pool_timeouts(reader, &key("timeouts"), timeouts);
 
@@ -95,7 +95,7 @@ fn name_rule(
     key: &impl Fn(&str) -> String,
     account: Option<&String>,
 ) -> Option<NameRule> {
-    let worker_name = reader.take_optional(&key("worker_name"), values::worker_name).value;
+    let worker_name = reader.take_optional(&key("worker_name"), values::worker_name);
     let template = worker_name.as_deref().and_then(|text| Template::parse(text).ok());
     if account.is_some() {
         reader.show_default(&key("worker_name"), &TEMPLATE_DEFAULT.to_owned());
@@ -122,7 +122,7 @@ fn name_rule(
 fn pool_timeouts(reader: &mut Reader, table: &str, timeouts: &Timeouts) -> PoolTimeouts {
     let defaults = PoolTimeouts::of(timeouts);
     let mut take = |name: &str, default| {
-        reader.take(&format!("{table}.{name}"), default, values::number(1..=TIMEOUT_MS_MAX)).value
+        reader.take(&format!("{table}.{name}"), default, values::number(1..=TIMEOUT_MS_MAX))
     };
     PoolTimeouts {
         connect_ms: take("connect_ms", defaults.connect_ms),
@@ -166,8 +166,8 @@ fn groups(reader: &mut Reader, drafts: &[Draft]) -> Vec<GroupSettings> {
     for index in reader.indexes("groups", POOLS_COUNT_MAX) {
         let key = |name: &str| format!("groups.{index}.{name}");
         let name_is_there = reader.has(&key("name"));
-        let name = reader.take_optional(&key("name"), values::label).value;
-        let warm_standby = reader.take(&key("warm_standby"), 0, values::number(0..=WARM_STANDBY_MAX)).value;
+        let name = reader.take_optional(&key("name"), values::label);
+        let warm_standby = reader.take(&key("warm_standby"), 0, values::number(0..=WARM_STANDBY_MAX));
         if !name_is_there {
             reader.missing(&key("name"), &format!("--set {}=NAME", key("name")), values::LABEL);
         }
@@ -190,9 +190,8 @@ fn groups(reader: &mut Reader, drafts: &[Draft]) -> Vec<GroupSettings> {
 pub fn failover(reader: &mut Reader) -> FailoverSettings {
     let defaults = FailoverSettings::default();
     let key = |name: &str| format!("failover.{name}");
-    let mut time = |name: &str, min, default| {
-        reader.take(&key(name), default, values::number(min..=TIMEOUT_MS_MAX)).value
-    };
+    let mut time =
+        |name: &str, min, default| reader.take(&key(name), default, values::number(min..=TIMEOUT_MS_MAX));
     let mut failover = FailoverSettings {
         window_ms: time("window_ms", 1, defaults.window_ms),
         backoff_min_ms: time("backoff_min_ms", 1, defaults.backoff_min_ms),
@@ -207,7 +206,7 @@ pub fn failover(reader: &mut Reader) -> FailoverSettings {
         ..defaults
     };
     let mut count =
-        |name: &str, default| reader.take(&key(name), default, values::number(1..=FAILURES_COUNT_MAX)).value;
+        |name: &str, default| reader.take(&key(name), default, values::number(1..=FAILURES_COUNT_MAX));
     failover.failures_count = count("failures_count", failover.failures_count);
     failover.rejects_run_count = count("rejects_run_count", failover.rejects_run_count);
     let (min, max) = (failover.backoff_min_ms, failover.backoff_max_ms);

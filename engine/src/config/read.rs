@@ -33,15 +33,6 @@ impl Fault {
     }
 }
 
-/// A value that was understood, and where it came from.
-#[derive(Clone, Debug)]
-pub struct Taken<T> {
-    /// The value.
-    pub value: T,
-    /// Its place; [`Origin::Default`] where nobody set it.
-    pub origin: Origin,
-}
-
 /// The three sources while they are read.
 #[derive(Debug)]
 pub struct Reader {
@@ -66,27 +57,18 @@ impl Reader {
     }
 
     /// The strongest value of `key`, or `default`. A fault is kept, and the next weaker value stands in for it.
-    pub fn take<T: Show>(
-        &mut self,
-        key: &str,
-        default: T,
-        parse: impl Fn(&Raw) -> Result<T, Fault>,
-    ) -> Taken<T> {
-        let mut taken = Taken { value: default, origin: Origin::Default };
+    pub fn take<T: Show>(&mut self, key: &str, default: T, parse: impl Fn(&Raw) -> Result<T, Fault>) -> T {
+        let (mut taken, mut origin) = (default, Origin::Default);
         let variable = variable_of(key);
         let layers = [self.file.remove(key), self.environment.remove(&variable), self.flags.remove(key)];
         for entry in layers.into_iter().flatten() {
             match parse(&entry.raw) {
-                Ok(value) => taken = Taken { value, origin: entry.origin },
+                Ok(value) => (taken, origin) = (value, entry.origin),
                 Err(fault) => self.refuse(key, &entry, fault),
             }
         }
         self.known.insert(key.to_owned());
-        self.shown.push(Shown {
-            key: key.to_owned(),
-            value: taken.value.show(),
-            origin: taken.origin.clone(),
-        });
+        self.shown.push(Shown { key: key.to_owned(), value: taken.show(), origin });
         taken
     }
 
@@ -95,7 +77,7 @@ impl Reader {
         &mut self,
         key: &str,
         parse: impl Fn(&Raw) -> Result<T, Fault>,
-    ) -> Taken<Option<T>> {
+    ) -> Option<T> {
         self.take(key, None, |raw| parse(raw).map(Some))
     }
 

@@ -19,11 +19,11 @@ pub fn routes(reader: &mut Reader, listen: &[SocketAddr], groups: &[GroupSetting
     for index in reader.indexes("routes", ROUTES_COUNT_MAX) {
         let key = |name: &str| format!("routes.{index}.{name}");
         let group_is_there = reader.has(&key("group"));
-        let group = reader.take_optional(&key("group"), values::label).value;
-        let listener = reader.take_optional(&key("listener"), values::listener(listeners)).value;
-        let path = reader.take_optional(&key("path"), values::path).value;
-        let worker = reader.take_optional(&key("worker"), values::pattern).value;
-        let network = reader.take_optional(&key("network"), values::network).value;
+        let group = reader.take_optional(&key("group"), values::label);
+        let listener = reader.take_optional(&key("listener"), values::listener(listeners));
+        let path = reader.take_optional(&key("path"), values::path);
+        let worker = reader.take_optional(&key("worker"), values::pattern);
+        let network = reader.take_optional(&key("network"), values::network);
         let allowed = format!("a group of pools: {}", names.join(", "));
         if !group_is_there {
             reader.missing(&key("group"), &format!("--set {}=NAME", key("group")), &allowed);
