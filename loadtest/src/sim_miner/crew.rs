@@ -306,6 +306,8 @@ impl Loop {
         let Some(to) = miner.new_source().map(String::from) else { return };
         let before = miner.at_work.replace((to.clone(), miner.generation));
         let is_live = before.as_ref().is_some_and(|(_, on)| *on == miner.generation);
+        let worked_for = before.as_ref().filter(|_| miner.counted).map(|(from, _)| from.as_str());
+        self.progress.move_worker(worked_for, Some(&to));
         if before.is_some() {
             let count = if is_live { &self.progress.switches } else { &self.progress.returns };
             count.fetch_add(1, Relaxed);
@@ -400,6 +402,7 @@ impl Loop {
         }
         if std::mem::take(&mut miner.counted) {
             self.progress.mining.fetch_sub(1, Relaxed);
+            self.progress.move_worker(miner.at_work.as_ref().map(|(from, _)| from.as_str()), None);
         }
         self.report.closes += 1;
         self.progress.closes.fetch_add(1, Relaxed);

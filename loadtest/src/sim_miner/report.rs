@@ -1,6 +1,6 @@
 //! What a fleet of miners has seen: the miners' half of every audit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -123,6 +123,8 @@ pub struct Progress {
     pub switches: AtomicU64,
     /// Miners that came back to work on a new connection.
     pub returns: AtomicU64,
+    /// Miners that can submit, by the tag of the scripted pool that they work for.
+    pub(super) working_for: Mutex<HashMap<Box<str>, u64>>,
     /// From when a submit was due until its answer, since somebody looked the last time.
     pub(super) lately_us: Mutex<Histogram<u64>>,
 }
@@ -139,6 +141,7 @@ impl Default for Progress {
             closes: zero(),
             switches: zero(),
             returns: zero(),
+            working_for: Mutex::default(),
             lately_us: Mutex::new(histogram()),
         }
     }
@@ -183,6 +186,22 @@ impl Progress {
     /// Miners that came back to work on a new connection.
     pub fn returns(&self) -> u64 {
         self.returns.load(Ordering::Relaxed)
+    }
+
+    /// Miners that can submit and work for the scripted pool with this tag.
+    pub fn working_for(&self, tag: &str) -> u64 {
+        self.working_for.lock().get(tag).copied().unwrap_or(0)
+    }
+
+    /// A miner works for another pool, or for none.
+    pub(super) fn move_worker(&self, from: Option<&str>, to: Option<&str>) {
+        let mut counts = self.working_for.lock();
+        if let Some(count) = from.and_then(|from| counts.get_mut(from)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(to) = to {
+            *counts.entry(to.into()).or_default() += 1;
+        }
     }
 
     /// From when a submit was due until its answer, for all that were answered since the last call.
