@@ -31,6 +31,10 @@ pub(super) struct Run {
     /// Write figures and timeline to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write a page with plots to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 fn means(arguments: &Run) -> Result<Means, RunError> {
@@ -55,10 +59,16 @@ pub(super) fn execute(arguments: &Run) -> ExitCode {
         Ok(outcome) => outcome,
         Err(error) => return fail(&error),
     };
-    if let Some(file) = &arguments.json
-        && let Err(error) = fs::write(file, format!("{:#}\n", outcome.json()))
-    {
-        return fail(&format_args!("{}: {error}", file.display()));
+    let written = [
+        (&arguments.json, format!("{:#}\n", outcome.json())),
+        (&arguments.html, outcome.html(&arguments.scenario, &scenario)),
+    ];
+    for (file, text) in written {
+        if let Some(file) = file
+            && let Err(error) = fs::write(file, text)
+        {
+            return fail(&format_args!("{}: {error}", file.display()));
+        }
     }
     let printed = print(&outcome);
     if outcome.is_good() { printed } else { ExitCode::from(EXIT_FAILED) }

@@ -13,6 +13,8 @@ mod file;
 mod hostile;
 mod objectives;
 mod outcome;
+mod page;
+mod plot;
 mod run;
 mod schedule;
 

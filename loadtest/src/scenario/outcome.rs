@@ -5,7 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::breaks::Failover;
+use super::file::Scenario;
 use super::objectives::Objectives;
+use super::page::page;
 use crate::audit::Findings;
 
 /// How Adit stood at one moment of the run.
@@ -17,7 +19,9 @@ pub struct Moment {
     pub mining: u64,
     /// Submits so far.
     pub submitted: u64,
-    /// Accepted so far.
+    /// Answered so far.
+    pub answered: u64,
+    /// Of these, accepted.
     pub accepted: u64,
     /// Memory of Adit, in KiB.
     pub resident_kib: u64,
@@ -94,6 +98,11 @@ impl Outcome {
     /// Whether everything held.
     pub fn is_good(&self) -> bool {
         self.missed.is_empty()
+    }
+
+    /// For people: a page that stands alone.
+    pub fn html(&self, name: &str, scenario: &Scenario) -> String {
+        page(name, scenario, self)
     }
 
     /// For machines.

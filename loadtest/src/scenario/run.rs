@@ -147,6 +147,7 @@ impl Run<'_> {
             at_s: self.started.elapsed().as_secs_f64(),
             mining: progress.mining(),
             submitted: progress.submitted(),
+            answered: progress.answered(),
             accepted: progress.accepted(),
             resident_kib: usage.resident_kib,
             cpu_s: usage.cpu.as_secs_f64(),
