@@ -55,6 +55,8 @@ pub struct FleetConfig {
     pub reconnect_after: Option<Duration>,
     /// So much later at most, a time of its own for each miner and close.
     pub reconnect_jitter: Duration,
+    /// Miners that leave of their own accord, per second of the whole fleet; they come back as if they had been closed.
+    pub leaves_per_second: f64,
     /// How long a handshake may take before it counts as failed.
     pub handshake_timeout: Duration,
     /// The fleet stops submitting after so many.
@@ -77,6 +79,7 @@ impl FleetConfig {
             connects_per_second: 10_000.0,
             reconnect_after: None,
             reconnect_jitter: Duration::ZERO,
+            leaves_per_second: 0.0,
             handshake_timeout: Duration::from_secs(60),
             submits_max: SUBMITS_KEPT_MAX,
             chunk_bytes: 0,

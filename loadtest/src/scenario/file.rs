@@ -86,12 +86,15 @@ pub struct FleetPart {
     pub connects_per_second: f64,
     /// How long all may take to have a job.
     pub all_mining_within_ms: u64,
-    /// Submits per second of the whole fleet, in open loop; none if zero.
+    /// Submits per second of the whole fleet, in open loop; none if zero. Fewer in a run so long that the books could not
+    /// keep them all.
     pub submits_per_second: f64,
     /// How long after a close a miner comes back; never if zero.
     pub reconnect_after_ms: u64,
     /// So much later at most, each time another.
     pub reconnect_jitter_ms: u64,
+    /// Miners that leave of their own accord, per second of the whole fleet.
+    pub leaves_per_second: f64,
 }
 
 /// Connections that never become miners. Each is made anew when it is closed.
@@ -210,6 +213,7 @@ impl Default for FleetPart {
             submits_per_second: 0.0,
             reconnect_after_ms: 0,
             reconnect_jitter_ms: 0,
+            leaves_per_second: 0.0,
         }
     }
 }

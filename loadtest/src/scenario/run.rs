@@ -13,13 +13,15 @@ use super::schedule::Schedule;
 use crate::audit::{Audit, Difference};
 use crate::pool_process::{Launcher, PoolProcess};
 use crate::process::{Adit, StartError};
-use crate::sim_miner::{Fleet, FleetConfig, FleetReport, Pace};
+use crate::sim_miner::{Fleet, FleetConfig, FleetReport, Pace, SUBMITS_KEPT_MAX};
 use crate::wait;
 
 /// The number of the first pool of a scenario.
 const FIRST_POOL: u8 = 0xa0;
 const TICK: Duration = Duration::from_millis(20);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// How much of what the books can keep a run plans with.
+const SUBMITS_SHARE: f64 = 0.9;
 /// How long the last answers may take.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long a job may take to every miner before it counts as not arrived.
@@ -245,12 +247,14 @@ fn adit_arguments(
 
 fn fleet_config(scenario: &Scenario, adit: &Adit) -> FleetConfig {
     let part = &scenario.fleet;
-    let rate = part.submits_per_second;
+    let seconds = scenario.run_ms as f64 / 1_000.0;
+    let rate = part.submits_per_second.min(SUBMITS_KEPT_MAX as f64 * SUBMITS_SHARE / seconds);
     let again = part.reconnect_after_ms;
     FleetConfig {
         pace: if rate > 0.0 { Pace::PerSecond(rate) } else { Pace::Idle },
         connects_per_second: part.connects_per_second,
         styles: part.styles.clone(),
+        leaves_per_second: part.leaves_per_second,
         reconnect_after: (again > 0).then(|| Duration::from_millis(again)),
         reconnect_jitter: Duration::from_millis(part.reconnect_jitter_ms),
         ..FleetConfig::new(adit.address(), part.miners)

@@ -32,6 +32,8 @@ enum Later {
     HandshakeOver(usize, u32),
     Silence(usize, u32, usize),
     Submit(usize),
+    /// The miner at this place leaves, and the next one is planned.
+    Leave(usize),
 }
 
 /// Everything the thread owns.
@@ -70,6 +72,10 @@ impl Loop {
             let at = now + Duration::from_secs_f64(number as f64 / config.connects_per_second.max(0.001));
             timers.push(at, (at, Later::Connect(miners.len())));
             miners.push(Miner::new(number as u32, name, style));
+        }
+        if config.leaves_per_second > 0.0 {
+            let at = now + Duration::from_secs_f64(1.0 / config.leaves_per_second);
+            timers.push(at, (at, Later::Leave(0)));
         }
         let crew = Self {
             config: config.clone(),
@@ -154,6 +160,7 @@ impl Loop {
             match later {
                 Later::Connect(place) => self.connect(place),
                 Later::Submit(place) => self.paced_submit(place, due),
+                Later::Leave(place) => self.leave(place, due),
                 Later::HandshakeOver(place, generation) => self.check_handshake(place, generation),
                 Later::Silence(place, generation, step) => {
                     if self.miners[place].generation == generation {
@@ -188,6 +195,17 @@ impl Loop {
         }
         let at = Instant::now() + self.config.handshake_timeout;
         self.timers.push(at, (at, Later::HandshakeOver(place, generation)));
+    }
+
+    /// Lets the next miner that mines leave. Each thread has its part of them, and leaves that much less often.
+    fn leave(&mut self, place: usize, due: Instant) {
+        let place = place % self.miners.len().max(1);
+        if self.finish_at.is_none() && self.miners.get(place).is_some_and(|miner| miner.counted) {
+            self.part(place);
+        }
+        let part = self.config.miners as f64 / self.miners.len().max(1) as f64;
+        let next = due + Duration::from_secs_f64(part / self.config.leaves_per_second);
+        self.timers.push(next, (next, Later::Leave(place + 1)));
     }
 
     fn check_handshake(&mut self, place: usize, generation: u32) {
@@ -390,6 +408,15 @@ impl Loop {
 
     /// The connection is gone, by the other side or by an error.
     fn closed(&mut self, place: usize) {
+        if self.miners[place].phase != Phase::Probing {
+            self.report.closes += 1;
+            self.progress.closes.fetch_add(1, Relaxed);
+        }
+        self.part(place);
+    }
+
+    /// Lets go of a connection, and plans the next.
+    fn part(&mut self, place: usize) {
         self.settle(place, Answer::ConnectionClosed);
         let miner = &mut self.miners[place];
         if let Some(mut socket) = miner.socket.take() {
@@ -404,8 +431,6 @@ impl Loop {
             self.progress.mining.fetch_sub(1, Relaxed);
             self.progress.move_worker(miner.at_work.as_ref().map(|(from, _)| from.as_str()), None);
         }
-        self.report.closes += 1;
-        self.progress.closes.fetch_add(1, Relaxed);
         match self.config.reconnect_after {
             Some(time) => {
                 miner.phase = Phase::Offline;

@@ -103,3 +103,23 @@ fn miners_come_back_after_a_close_and_settle_what_was_open() {
     assert_eq!(report.connects, 8);
     Audit::new().miners(&report).pool("pool", &pool.stop()).run().assert_clean();
 }
+
+#[test]
+fn miners_that_leave_come_back_and_nobody_else_closed_them() {
+    let pool = ScriptedPool::start(Script::default()).unwrap();
+    let config = FleetConfig {
+        styles: vec![Style::Cgminer],
+        pace: Pace::PerSecond(500.0),
+        reconnect_after: Some(Duration::from_millis(5)),
+        leaves_per_second: 200.0,
+        threads: 2,
+        ..FleetConfig::new(pool.address(), 10)
+    };
+    let fleet = Fleet::start(&config).unwrap();
+    assert!(wait::until(PATIENCE, || fleet.progress().returns() >= 50));
+    let report = fleet.finish(PATIENCE);
+    assert_eq!(report.closes, 0);
+    assert!(report.connects >= 60);
+    assert!(wait::until(PATIENCE, || pool.log().open == 0));
+    Audit::new().miners(&report).pool("pool", &pool.stop()).run().assert_clean();
+}
