@@ -90,6 +90,36 @@ fn the_file_of_adit_config_is_read_where_no_flag_names_one() {
 }
 
 #[test]
+fn a_repeated_pool_flag_names_further_pools_and_the_last_user_is_for_all_that_follow() {
+    let told = |arguments: &[&str]| {
+        let output = adit(&[&["config", "show"], arguments].concat(), &[]);
+        assert_eq!(output.status.code(), WRONG_CONFIGURATION);
+        let mistakes = stderr(&output);
+        let keys = mistakes.lines().filter_map(|line| line.split_once(" = "));
+        keys.map(|(key, _)| key.to_owned()).collect::<Vec<_>>()
+    };
+    // Nothing tells which pool a flag is for as plainly as a mistake in it.
+    let pools = ["--pool", "stratum+tcp://a:1", "--pool", "x", "--pool", "stratum+tcp://c:1", "--pool", "y"];
+    assert_eq!(told(&pools), ["flag --pool: pools.1.url", "flag --pool: pools.3.url"]);
+    let users = [
+        "--pool",
+        "x",
+        "--pool",
+        "stratum+tcp://b:1",
+        "--pool",
+        "stratum+tcp://c:1",
+        "--user",
+        "a",
+        "--user",
+        "b c",
+    ];
+    assert_eq!(
+        told(&users),
+        ["flag --pool: pools.0.url", "flag --user: pools.1.user", "flag --user: pools.2.user"]
+    );
+}
+
+#[test]
 fn a_check_explains_which_pools_a_miner_gets() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let file = path(&directory, "adit.toml");

@@ -190,11 +190,13 @@ impl Reader {
             self.errors.push(no_key(&entry.origin, key));
         }
         // A table that holds something is known or unknown by that.
-        let holds =
-            |table: &str, key: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
         for (table, origin) in &self.tables {
-            let mut all = self.known.iter().chain(self.file.keys()).chain(self.tables.keys());
-            if !all.any(|key| holds(table, key)) {
+            let inner = format!("{table}.");
+            let is_inner = |key: Option<&String>| key.is_some_and(|key| key.starts_with(&inner));
+            let is_known = is_inner(self.known.range(inner.clone()..).next());
+            let holds_key = is_inner(self.file.range(inner.clone()..).map(|(key, _)| key).next());
+            let holds_table = is_inner(self.tables.range(inner.clone()..).map(|(key, _)| key).next());
+            if !is_known && !holds_key && !holds_table {
                 self.errors.push(no_key(origin, table));
             }
         }

@@ -434,6 +434,7 @@ fn no_text_makes_the_reader_panic() {
         texts.extend(String::from_utf8(bytes));
     }
     for text in texts {
-        let _ = file::parse(Path::new("a.toml"), &text);
+        let file = file::parse(Path::new("a.toml"), &text);
+        let _ = build::build(read::Reader::new(file, Layer::new(), Layer::new(), Vec::new()));
     }
 }

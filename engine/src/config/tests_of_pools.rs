@@ -115,6 +115,9 @@ fn each_mistake_in_a_route_names_its_place_and_what_is_allowed() {
     ] {
         assert_eq!(told(&format!("{POOL}{route}{line}\n")), format!("line 5, {message}"));
     }
+    let long = format!("/{}", "a".repeat(255));
+    let message = told(&format!("{POOL}{route}path = \"{long}\"\n"));
+    assert!(message.ends_with(&format!(": it has 256 bytes; allowed: {paths}")), "{message}");
     for (text, message) in [
         (
             "[[routes]]\npath = \"/a\"\n".to_owned(),
