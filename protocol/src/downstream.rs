@@ -7,6 +7,7 @@ use crate::limits::{NAMES_COUNT_MAX, USER_AGENT_BYTES_MAX};
 use crate::moment::Moment;
 use crate::pool::Origin;
 use crate::session::SessionSettings;
+use crate::upstream::Extranonce;
 use crate::value;
 use crate::workers::NO_WORKER;
 
@@ -41,6 +42,8 @@ pub struct Name {
     pub worker: u32,
     /// How it stands.
     pub standing: Standing,
+    /// The password that came with it, as raw JSON; empty when there was none, or none worth keeping.
+    pub password: Box<[u8]>,
     /// Authorizes on the way for it; miners may repeat one.
     pub asked_count: u16,
 }
@@ -62,6 +65,14 @@ pub struct Downstream {
     pub takes_extranonce: bool,
     /// The version mask it asked for in configure.
     pub mask_asked: Option<u32>,
+    /// Its last configure's params, raw; empty before, and where they are not worth keeping.
+    pub configure_params: Box<[u8]>,
+    /// The user agent in its last subscribe, raw JSON; empty if it named none.
+    pub agent_json: Box<[u8]>,
+    /// Whether it sent `mining.extranonce.subscribe`.
+    pub subscribes_extranonce: bool,
+    /// The extranonce and the version mask in force at the miner, as of when its last pool was left.
+    pub left_with: (Option<Extranonce>, u32),
     /// What it calls itself in subscribe, cleaned.
     pub user_agent: Box<str>,
     names: Vec<Option<Name>>,
@@ -78,6 +89,10 @@ impl Downstream {
             stage: Stage::Silent,
             takes_extranonce: false,
             mask_asked: None,
+            configure_params: Box::default(),
+            agent_json: Box::default(),
+            subscribes_extranonce: false,
+            left_with: (None, 0),
             user_agent: "".into(),
             names: Vec::new(),
         }
@@ -123,8 +138,13 @@ impl Downstream {
 
     /// Adds a name and returns its index.
     pub fn add_name(&mut self, raw: &[u8]) -> u8 {
-        let name =
-            Some(Name { raw: raw.into(), worker: NO_WORKER, standing: Standing::Asked, asked_count: 0 });
+        let name = Some(Name {
+            raw: raw.into(),
+            worker: NO_WORKER,
+            standing: Standing::Asked,
+            password: Box::default(),
+            asked_count: 0,
+        });
         if let Some(index) = self.names.iter().position(Option::is_none) {
             self.names[index] = name;
             return index as u8;

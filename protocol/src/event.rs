@@ -67,6 +67,42 @@ pub enum Gone {
     Panicked,
 }
 
+/// What a wire is prepared for. Told back with what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MoveReason {
+    /// The miner's pool is dead, or no pool was there.
+    PoolLost,
+    /// A better pool is good again.
+    FailBack,
+    /// The miner's name belongs to another pool.
+    Placement,
+    /// The pool is drained, disabled, or not configured any more.
+    Leaving,
+    /// The pool asked to be connected to elsewhere.
+    Reconnect,
+    /// An operator said so.
+    Operator,
+    /// A failover drill.
+    Drill,
+}
+
+/// Why a login that Adit made did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LoginFailure {
+    /// The connection was lost, or never stood.
+    Lost(CloseReason),
+    /// No answer within the handshake's deadline.
+    Unanswered,
+    /// All was answered, and no job came.
+    NoJob,
+    /// Subscribe was refused, or its answer cannot be read.
+    SubscribeRefused,
+    /// No name that another pool accepted is accepted there.
+    NamesRefused,
+    /// Too many requests of the session are open to make one more.
+    NoRoom,
+}
+
 /// Why a session ended. Each has a counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
@@ -181,7 +217,7 @@ pub enum Oddity {
     LateAnswer,
     /// A pool's line that is not JSON, forwarded as it is.
     PoolText,
-    /// `client.reconnect`, not passed down.
+    /// `client.reconnect` to another domain or to nowhere; neither followed nor passed down.
     ReconnectHeldBack,
     /// A request answered here because it is pool-internal.
     RefusedInternal,
@@ -207,8 +243,8 @@ pub enum Event {
         /// The pool that the router chose.
         pool: PoolId,
     },
-    /// The current connection is of no use any more: close it. The session goes on without a pool until its owner ends it
-    /// ([`Session::end`](crate::session::Session::end)).
+    /// The current connection is of no use any more: close it. The session goes on without a pool: its owner
+    /// prepares another one, lets it wait, or ends it.
     PoolLost {
         /// Where it was. The place is free.
         wire: Wire,
@@ -216,6 +252,53 @@ pub enum Event {
         pool: PoolId,
         /// Why.
         why: CloseReason,
+    },
+    /// A prepared wire has all of a login. Where the miner can be switched live it is so at once, and
+    /// [`Event::Switched`] follows; else the wire stays as it is until something changes.
+    Prepared {
+        /// Where.
+        wire: Wire,
+        /// Whose.
+        pool: PoolId,
+        /// Whether the miner can be switched live.
+        can_switch: bool,
+    },
+    /// A login failed. The place is free: close the connection.
+    LoginFailed {
+        /// Where it was.
+        wire: Wire,
+        /// Whose.
+        pool: PoolId,
+        /// What it was for.
+        reason: MoveReason,
+        /// Why it failed.
+        why: LoginFailure,
+    },
+    /// The miner mines on another wire now.
+    Switched {
+        /// The pool before.
+        from: PoolId,
+        /// The pool now.
+        to: PoolId,
+        /// Where.
+        wire: Wire,
+        /// What for.
+        reason: MoveReason,
+        /// When the new wire was wanted.
+        began: Moment,
+    },
+    /// A connection that was not the current one is of no use any more. The place is free: close the connection.
+    WireDone {
+        /// Where it was.
+        wire: Wire,
+    },
+    /// A pool wants to be connected to elsewhere, within its domain:
+    /// [`take_reconnect`](crate::session::Session::take_reconnect) says where.
+    Reconnect {
+        /// On which wire it said so.
+        wire: Wire,
+        /// Which pool.
+        pool: PoolId,
     },
     /// The session is over: send what is in the buffers, then close all connections. Exactly once per session.
     Finish(CloseReason),

@@ -41,6 +41,14 @@ impl Hold {
         self.lines.push(Held { answers, start, end: self.bytes.len() as u32 });
     }
 
+    /// Forgets the lines that answer nothing: what the pool told that the miner does not mine at any more.
+    pub fn drop_told(&mut self) {
+        self.lines.retain(|line| line.answers.is_some());
+        if self.lines.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Appends to `out` what need not wait any more. `blocker` is the oldest unanswered request of the handshake.
     ///
     /// Answers leave in the order of their requests; any other line leaves when all that came before it have left.

@@ -37,6 +37,10 @@ pub const UPSTREAM_NAME_BYTES_MAX: usize = 128;
 pub const NAME_PART_BYTES_MIN: usize = 8;
 /// Worker names kept per name rule, those of absent miners included. About 300 bytes each.
 pub const NAME_TABLE_COUNT_MAX: usize = 256 * 1024;
+/// Longest params of a miner's configure or subscribe kept for logins of Adit's own; longer ones are not asked again.
+pub const LOGIN_PARAMS_BYTES_MAX: usize = 1_024;
+/// Longest password of a miner kept for logins of Adit's own; where it is longer they use `x`.
+pub const PASSWORD_BYTES_MAX: usize = 256;
 /// Longest user agent kept, after cleaning.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
 /// Longest reason for a rejection kept, after cleaning.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use crate::event::Wire;
 use crate::job::JobKey;
 use crate::limits::{PENDING_COUNT_MAX, PENDING_WINDOW_COUNT_MAX};
+use crate::login::LoginStep;
 use crate::moment::Moment;
 use crate::raw_id::RawId;
 
@@ -16,6 +17,8 @@ use crate::raw_id::RawId;
 pub const FIRST_UPSTREAM_ID: u32 = 1_000;
 /// How long an expired request is remembered.
 const LATE_MS_MAX: u64 = 120_000;
+/// How long a parked request waits at most since it was made: cpuminer gives up after 30 s.
+const PARKED_MS_MAX: u64 = 25_000;
 /// Room kept by a session that waits for nothing: an idle one shall be small.
 const SLOTS_KEPT_MAX: usize = 8;
 
@@ -32,6 +35,8 @@ pub enum Asked {
     ExtranonceSubscribe,
     /// `mining.submit`
     Submit(Submitted),
+    /// A request of a login that Adit makes itself; the miner knows nothing of it.
+    Login(LoginStep),
     /// Anything else: answered if the pool answers.
     Other,
 }
@@ -39,12 +44,12 @@ pub enum Asked {
 impl Asked {
     /// Whether its answer has a place in the order of the handshake.
     pub fn is_handshake(&self) -> bool {
-        !matches!(self, Self::Submit(_) | Self::Other)
+        !matches!(self, Self::Submit(_) | Self::Login(_) | Self::Other)
     }
 
     /// Whether the miner must get an answer even if the pool gives none.
     pub fn is_owed(&self) -> bool {
-        !matches!(self, Self::Other)
+        !matches!(self, Self::Login(_) | Self::Other)
     }
 
     /// Whether it is a share.
@@ -229,16 +234,15 @@ impl Pending {
 
     /// The wire will answer nothing more. Its requests of the handshake are parked; of the others the oldest is closed and
     /// returned. Call until `None`, which forgets its marks, too: a later connection in its place has the same ids to come.
-    pub fn leave(&mut self, wire: Wire) -> Option<(u32, Ticket)> {
+    pub fn leave(&mut self, wire: Wire, parked_until: Moment) -> Option<(u32, Ticket)> {
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             if slot.wire() != Some(wire) {
                 continue;
             }
             match std::mem::replace(slot, Slot::Done) {
-                Slot::Open(mut ticket) if ticket.asked.is_handshake() => {
-                    ticket.wire = None;
-                    *slot = Slot::Open(ticket);
+                Slot::Open(ticket) if ticket.asked.is_handshake() => {
+                    *slot = Slot::Open(ticket.parked(parked_until));
                 }
                 Slot::Open(ticket) => {
                     self.forget(&ticket);
@@ -251,6 +255,42 @@ impl Pending {
         self.drop_done();
         self.check();
         None
+    }
+
+    /// Parks the requests of the handshake on this wire: another pool will answer them. The others stay.
+    pub fn park(&mut self, wire: Wire, parked_until: Moment) {
+        for slot in &mut self.slots {
+            if let Slot::Open(ticket) = slot
+                && ticket.wire == Some(wire)
+                && ticket.asked.is_handshake()
+            {
+                *ticket = ticket.clone().parked(parked_until);
+            }
+        }
+    }
+
+    /// Opens a request again that has just expired, parked.
+    pub fn park_expired(&mut self, id: u32, ticket: Ticket, parked_until: Moment) {
+        let Some(slot) = self.slots.get_mut(id.wrapping_sub(self.base) as usize) else { return };
+        let ticket = ticket.parked(parked_until);
+        self.earliest = self.earliest.min(ticket.deadline);
+        self.open_count += 1;
+        self.owed_count += u32::from(ticket.asked.is_owed());
+        self.handshake_count += u32::from(ticket.asked.is_handshake());
+        *slot = Slot::Open(ticket);
+        self.check();
+    }
+
+    /// Closes the oldest parked request.
+    pub fn unpark(&mut self) -> Option<(u32, Ticket)> {
+        let parked = |slot: &Slot| matches!(slot, Slot::Open(ticket) if ticket.wire.is_none());
+        let index = self.slots.iter().position(parked)?;
+        let Slot::Open(ticket) = std::mem::replace(&mut self.slots[index], Slot::Done) else { return None };
+        self.forget(&ticket);
+        let id = self.base.wrapping_add(index as u32);
+        self.drop_done();
+        self.check();
+        Some((id, ticket))
     }
 
     /// Closes the oldest open request: nobody will answer it any more.
@@ -316,6 +356,13 @@ impl Pending {
 }
 
 impl Ticket {
+    /// The same request, waiting for another pool up to `until`, but no longer than miners do.
+    fn parked(mut self, until: Moment) -> Self {
+        self.wire = None;
+        self.deadline = self.deadline.max(until.min(self.sent.plus_ms(PARKED_MS_MAX)));
+        self
+    }
+
     /// What stays in its place when it is answered here.
     fn late(&self, now: Moment) -> Slot {
         match self.wire {
@@ -479,7 +526,8 @@ mod tests {
         let elsewhere = pending.open(Ticket { wire: Some(Wire::B), ..ticket(submit(), 10) });
         assert_eq!(pending.expire(Moment(5)).map(|(id, _)| id), Some(late));
         assert!(matches!(pending.close(Wire::A, u64::from(elsewhere)), Found::Nothing), "another wire's");
-        let left: Vec<u32> = std::iter::from_fn(|| pending.leave(Wire::A)).map(|(id, _)| id).collect();
+        let left: Vec<u32> =
+            std::iter::from_fn(|| pending.leave(Wire::A, Moment(10))).map(|(id, _)| id).collect();
         assert_eq!(left, [share]);
         for id in [late, parked, share] {
             assert!(matches!(pending.close(Wire::A, u64::from(id)), Found::Nothing));

@@ -47,6 +47,8 @@ pub struct Terms {
     pub deadlines: Deadlines,
     /// The password sent instead of the miner's, as it stands between the quotes of a JSON string.
     pub password: Option<Box<str>>,
+    /// The pool's host as configured, to tell whether a `client.reconnect` stays within its domain.
+    pub host: Option<Box<str>>,
 }
 
 /// The terms of all pools, by their number.

@@ -4,6 +4,8 @@
 
 use crate::framer::PoolFramer;
 use crate::limits::{EXTRANONCE1_BYTES_MAX, EXTRANONCE2_SIZE_MAX};
+use crate::login::Login;
+use crate::message::{Message, Method};
 use crate::moment::Moment;
 use crate::pool::{Deadlines, PoolId, Terms};
 use crate::value;
@@ -71,7 +73,7 @@ impl Extranonce {
 }
 
 /// A connection to a pool, or the place for one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Upstream {
     /// Cuts its bytes into lines.
     pub framer: PoolFramer,
@@ -95,9 +97,37 @@ pub struct Upstream {
     pub garbage_count: u16,
     /// Whether a job came.
     pub had_job: bool,
+    /// Whether the next job is to be told as a clean one: the miner came here without any.
+    pub clean_next: bool,
+    /// The login that Adit makes on it, while it is not the current one.
+    pub login: Option<Box<Login>>,
+    /// Until when it lingers, if it does.
+    pub linger_until: Moment,
     /// The miner's names as JSON strings for this pool, quotes included, at the indices that they have in
     /// [`Downstream`](crate::downstream::Downstream). Each is one use of the name, to be released.
     names: Vec<Option<Box<[u8]>>>,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            framer: PoolFramer::default(),
+            pool: PoolId::NONE,
+            link: Link::Idle,
+            deadlines: Deadlines::default(),
+            heard: Moment::default(),
+            extranonce: None,
+            difficulty: 0.0,
+            version_mask: 0,
+            generation: 0,
+            garbage_count: 0,
+            had_job: false,
+            clean_next: false,
+            login: None,
+            linger_until: Moment::NEVER,
+            names: Vec::new(),
+        }
+    }
 }
 
 impl Upstream {
@@ -123,6 +153,23 @@ impl Upstream {
         self.extranonce = Some(extranonce);
     }
 
+    /// Notes a line by which the pool changes what its shares must be like. Whether it is one.
+    pub fn note(&mut self, method: Method, message: &Message<'_>) -> bool {
+        match method {
+            Method::SetDifficulty => self.set_difficulty(message.param(0)),
+            Method::SetExtranonce => {
+                if let Some(extranonce) = Extranonce::read(message.param(0), message.param(1)) {
+                    self.set_extranonce(extranonce);
+                }
+            }
+            // Some send the mask alone instead of a list.
+            Method::SetVersionMask if message.params.is_array => self.set_version_mask(message.param(0)),
+            Method::SetVersionMask => self.set_version_mask(message.raw(message.params.whole)),
+            _ => return false,
+        }
+        true
+    }
+
     /// Takes a new difficulty; zero, negative and non-finite ones are ignored.
     pub fn set_difficulty(&mut self, raw: &[u8]) {
         if let Some(difficulty) = value::number(raw).filter(|difficulty| *difficulty > 0.0) {
@@ -135,6 +182,12 @@ impl Upstream {
         if let Some(mask) = mask(raw) {
             self.version_mask = mask;
         }
+    }
+
+    /// The session that the wire belongs to goes on at its pool, counting extranonces from here.
+    pub fn become_current(&mut self, generation: u8) {
+        self.generation = generation;
+        self.login = None;
     }
 
     /// How the pool calls the name at this index, as a JSON string.

@@ -331,7 +331,13 @@ impl Plane {
             // Without another pool to go to, the miner goes where it finds one.
             Event::PoolLost { why, .. } => self.end_session(key, why, self.now),
             Event::Finish(reason) => self.finish(key, reason),
-            Event::UnansweredSubmit { .. } => {}
+            // Nothing is prepared, and there is one pool only.
+            Event::Prepared { .. }
+            | Event::Switched { .. }
+            | Event::LoginFailed { .. }
+            | Event::WireDone { .. }
+            | Event::Reconnect { .. }
+            | Event::UnansweredSubmit { .. } => {}
             Event::Subscribed { .. } => {
                 self.counters.count(Counter::Subscribed);
                 if let Some(pair) = self.pairs.get_mut(key) {

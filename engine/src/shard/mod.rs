@@ -176,6 +176,7 @@ fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
         authorize_ms: timeouts.authorize_ms,
         miner_idle_ms: timeouts.miner_idle_ms,
         extranonce_reply_ms: SessionSettings::default().extranonce_reply_ms,
+        linger_ms: settings.failover.linger_ms,
         settle_ms: timeouts.drain_ms,
         share_check: settings.share_check,
     };
@@ -187,7 +188,7 @@ fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
     };
     let password = password.map(|password| json_text(password.expose()));
     let mut shared = Shared::new(session, workers.door(), Box::new(OnlyPool));
-    shared.terms.set(ONLY_POOL, Terms { deadlines, password });
+    shared.terms.set(ONLY_POOL, Terms { deadlines, password, host: None });
     shared
 }
 

@@ -1,6 +1,7 @@
 //! A session's memory of its jobs.
 
 use super::{JobKey, JobRef, JobStore};
+use crate::event::Wire;
 use crate::limits::{JOB_CONTENTS_COUNT_MAX, JOBS_COUNT_MAX};
 use crate::moment::Moment;
 
@@ -9,8 +10,12 @@ use crate::moment::Moment;
 pub struct JobEntry {
     /// The id as the miner knows it.
     pub key: JobKey,
-    /// Which login of the session it belongs to: a number that changes with the extranonce or the pool.
+    /// Which extranonce it goes with: a number that changes with the extranonce or the pool.
     pub generation: u8,
+    /// The wire of the pool that gave it; `None` when that is gone.
+    pub wire: Option<Wire>,
+    /// Whether the miner knows it by an id of ours instead of the pool's.
+    pub renamed: bool,
     /// Whether a clean job came after it. The pool will most likely refuse its shares.
     pub is_stale: bool,
     /// What the share check needs; `None` if it could not be read or kept, or the job is not among the newest few.
@@ -24,6 +29,7 @@ pub struct JobEntry {
 const _: () = assert!(size_of::<JobEntry>() <= 32, "times JOBS_COUNT_MAX in every session");
 
 /// The newest jobs of a session, [`JOBS_COUNT_MAX`] at most. Costs no heap before the first job, 512 bytes when full.
+/// After a switch as many of earlier pools stay known beside them: their ids must not be taken for the present pool's.
 ///
 /// A clean job makes the earlier ones stale, but they stay known: a late share for one of them is stale, not unknown.
 /// Contents are kept for the newest [`JOB_CONTENTS_COUNT_MAX`] only, since a pool that pays each miner's own address sends
@@ -40,9 +46,14 @@ impl JobTable {
         if is_clean {
             self.entries.iter_mut().for_each(|entry| entry.is_stale = true);
         }
+        let is_same_pools = |entry: &JobEntry| entry.wire == job.wire;
         if let Some(index) = self.entries.iter().position(|entry| entry.key == job.key) {
             self.remove(index, store);
-        } else if self.entries.len() >= JOBS_COUNT_MAX {
+        } else if self.entries.iter().filter(|entry| is_same_pools(entry)).count() >= JOBS_COUNT_MAX
+            && let Some(index) = self.entries.iter().position(is_same_pools)
+        {
+            self.remove(index, store);
+        } else if self.entries.len() >= 2 * JOBS_COUNT_MAX {
             self.remove(0, store);
         }
         self.entries.push(job);
@@ -51,7 +62,7 @@ impl JobTable {
                 store.release(content);
             }
         }
-        debug_assert!(self.entries.len() <= JOBS_COUNT_MAX);
+        debug_assert!(self.entries.len() <= 2 * JOBS_COUNT_MAX);
     }
 
     /// The job with this key; `None` if it is unknown here.
@@ -65,9 +76,16 @@ impl JobTable {
         self.entries.last()
     }
 
-    /// Marks every job as stale: their pool is gone.
+    /// Marks every job as stale: the miner has another pool.
     pub fn expire(&mut self) {
         self.entries.iter_mut().for_each(|entry| entry.is_stale = true);
+    }
+
+    /// The pool on this wire is gone: its jobs stay known, and lead nowhere.
+    pub fn orphan(&mut self, wire: Wire) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.wire == Some(wire)) {
+            (entry.wire, entry.is_stale) = (None, true);
+        }
     }
 
     /// Forgets all jobs and gives their contents back.
@@ -102,6 +120,8 @@ mod tests {
             JobEntry {
                 key: JobKey(id),
                 generation: 0,
+                wire: Some(Wire::A),
+                renamed: false,
                 is_stale: false,
                 content,
                 difficulty: f64::from(id),

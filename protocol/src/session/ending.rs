@@ -7,27 +7,22 @@ use crate::pending::{Asked, Ticket};
 use crate::replies::{self, LocalError};
 use crate::session::shares::{Ending, close_share};
 use crate::session::{Context, Session, Settling};
-use crate::upstream::Link;
 
 impl Session {
     /// All deadlines that have come: answers for a silent pool, then the peers' own.
     pub(super) fn expire(&mut self, cx: &mut Context<'_>) {
         while let Some((id, ticket)) = self.pending.expire(cx.now) {
-            if let (Asked::Submit(_), Some(wire)) = (&ticket.asked, ticket.wire) {
-                cx.tell(Event::UnansweredSubmit { pool: self.wire(wire).pool });
-            }
-            self.answer_for_pool(id, &ticket, replies::POOL_SILENT, cx);
+            self.expired(id, ticket, cx);
             if self.finished {
                 return;
             }
         }
-        for wire in Wire::ALL {
-            if self.wire(wire).silence_deadline() <= cx.now {
-                self.lose_wire(wire, CloseReason::PoolSilent, cx);
-            }
-        }
+        self.expire_wires(cx);
         if self.finished {
             return;
+        }
+        if self.waits_until() <= cx.now {
+            return self.finish(CloseReason::NoPool, cx);
         }
         let settings = &cx.shared.settings;
         let (deadline, reason) = match self.settling {
@@ -37,6 +32,24 @@ impl Session {
         if deadline <= cx.now {
             self.finish(reason, cx);
         }
+    }
+
+    /// A request's deadline has come.
+    fn expired(&mut self, id: u32, ticket: Ticket, cx: &mut Context<'_>) {
+        match (&ticket.asked, ticket.wire) {
+            (Asked::Login(step), Some(wire)) => return self.login_silent(wire, *step, cx),
+            (Asked::Submit(_), Some(wire)) => {
+                cx.tell(Event::UnansweredSubmit { pool: self.wire(wire).pool });
+            }
+            // A pool that does not answer subscribe is dead; another one may answer it.
+            (Asked::Subscribe, Some(wire)) if self.settling.is_none() && self.in_force().0.is_none() => {
+                let parked_until = cx.now.plus_ms(self.wire(wire).deadlines.handshake_reply_ms.into());
+                self.pending.park_expired(id, ticket, parked_until);
+                return self.lose_wire(wire, CloseReason::PoolSilent, cx);
+            }
+            _ => {}
+        }
+        self.answer_for_pool(id, &ticket, replies::POOL_SILENT, cx);
     }
 
     /// What the miner has not done by its deadline.
@@ -66,16 +79,22 @@ impl Session {
     }
 
     /// Gives the miner our answer to a request that the pool left open. Never an acceptance.
-    fn answer_for_pool(&mut self, id: u32, ticket: &Ticket, error: LocalError, cx: &mut Context<'_>) {
+    pub(super) fn answer_for_pool(
+        &mut self,
+        id: u32,
+        ticket: &Ticket,
+        error: LocalError,
+        cx: &mut Context<'_>,
+    ) {
         let miner_id = ticket.miner_id.as_bytes();
         if ticket.asked.is_owed() {
             cx.odd(Oddity::AnsweredForPool);
         }
         let pool = ticket.wire.map_or(self.pool, |wire| self.wire(wire).pool);
-        let known = self.current.and_then(|wire| self.wire(wire).extranonce);
+        let known = self.in_force().0;
         let mut subscribe_failed = false;
         match &ticket.asked {
-            Asked::Other => return self.release_held(cx),
+            Asked::Login(_) | Asked::Other => return self.release_held(cx),
             Asked::Submit(submitted) => {
                 let reason = cx.shared.reasons.intern(error.text);
                 let ending = Ending { outcome: Outcome::Unanswered, class: None, code: error.code(), reason };
@@ -100,49 +119,8 @@ impl Session {
         self.release_held(cx);
         if subscribe_failed && error == replies::POOL_SILENT {
             // Without a subscription there is nothing to mine: let the miner go where there is.
-            let reason = self.settling.map_or(CloseReason::PoolSilent, |settling| settling.reason);
+            let reason = self.settling.map_or(CloseReason::NoPool, |settling| settling.reason);
             self.finish(reason, cx);
-        }
-    }
-
-    pub(super) fn pool_gone(&mut self, wire: Wire, why: Gone, cx: &mut Context<'_>) {
-        let reason = match why {
-            Gone::Closed => CloseReason::PoolClosed,
-            Gone::Broken => CloseReason::PoolBroken,
-            Gone::DialFailed => CloseReason::PoolUnreachable,
-            Gone::DialTimeout => CloseReason::PoolConnectTimeout,
-            Gone::NotReading => CloseReason::PoolNotReading,
-            Gone::Panicked => return self.finish(CloseReason::Panicked, cx),
-        };
-        self.lose_wire(wire, reason, cx);
-    }
-
-    /// The connection on this wire is of no use any more. Its shares end unanswered; requests of the handshake are parked.
-    pub(super) fn lose_wire(&mut self, wire: Wire, why: CloseReason, cx: &mut Context<'_>) {
-        if self.finished || self.wire(wire).link == Link::Idle {
-            return;
-        }
-        if let Some(settling) = self.settling {
-            // A miner that left first ended the session; the pool only follows.
-            return self.finish(settling.reason, cx);
-        }
-        while let Some((id, ticket)) = self.pending.leave(wire) {
-            self.answer_for_pool(id, &ticket, replies::POOL_LOST, cx);
-        }
-        let pool = self.wire(wire).pool;
-        self.free_wire(wire, cx);
-        self.current = None;
-        cx.tell(Event::PoolLost { wire, pool, why });
-    }
-
-    /// Makes the place free, and gives back what the connection had.
-    fn free_wire(&mut self, wire: Wire, cx: &mut Context<'_>) {
-        let mut upstream = std::mem::take(self.wire_mut(wire));
-        upstream.framer.release(&mut cx.shared.buffers);
-        for (index, name) in self.downstream.names() {
-            if upstream.remove_name(index) {
-                cx.shared.workers.release(upstream.pool, &name.raw);
-            }
         }
     }
 
@@ -182,13 +160,14 @@ impl Session {
             return;
         }
         self.finished = true;
+        let error = if reason == CloseReason::PoolSilent { replies::POOL_SILENT } else { replies::POOL_LOST };
         while let Some((id, ticket)) = self.pending.give_up() {
-            self.answer_for_pool(id, &ticket, replies::POOL_LOST, cx);
+            self.answer_for_pool(id, &ticket, error, cx);
         }
         self.release_held(cx);
         self.jobs.clear(&mut cx.shared.jobs);
         for wire in Wire::ALL {
-            self.free_wire(wire, cx);
+            self.drop_wire(wire, cx);
         }
         cx.tell(Event::Finish(reason));
     }

@@ -2,6 +2,8 @@
 
 use crate::downstream::{Stage, clean_user_agent};
 use crate::event::{CloseReason, Event, Oddity, Wire};
+use crate::limits::{LOGIN_PARAMS_BYTES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
+use crate::login::LoginStep;
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Ticket};
 use crate::pool::{Asks, PoolId};
@@ -102,16 +104,21 @@ impl Session {
             Method::Configure => {
                 let asked = self.configure(message);
                 self.ask(message, asked, cx);
+                self.tell_logins(LoginStep::Configure, cx);
             }
             Method::Subscribe => {
                 self.downstream.stage = Stage::Subscribing;
                 self.downstream.user_agent =
                     value::string(message.param(0)).map_or_else(|| "".into(), |text| clean_user_agent(&text));
+                self.downstream.agent_json = bounded(message.param(0), LOGIN_PARAMS_BYTES_MAX);
                 self.ask(message, Asked::Subscribe, cx);
+                self.tell_logins(LoginStep::Subscribe, cx);
             }
             Method::ExtranonceSubscribe => {
                 self.downstream.takes_extranonce = true;
+                self.downstream.subscribes_extranonce = true;
                 self.ask(message, Asked::ExtranonceSubscribe, cx);
+                self.tell_logins(LoginStep::ExtranonceSubscribe, cx);
             }
             // ESP-Miner's answer to a pool's ping: the id is the pool's, and nobody answers it.
             Method::Pong => self.forward_up(message, cx),
@@ -140,6 +147,7 @@ impl Session {
                 }
             });
         }
+        self.downstream.configure_params = bounded(message.raw(message.params.whole), LOGIN_PARAMS_BYTES_MAX);
         Asked::Configure(codes.into())
     }
 
@@ -159,7 +167,14 @@ impl Session {
         let Some(index) = self.name_index(json, message, cx) else { return };
         if let Some(name) = self.downstream.name_mut(index) {
             name.asked_count = name.asked_count.saturating_add(1);
+            name.password = bounded(message.param(1), PASSWORD_BYTES_MAX);
         }
+        self.authorize_up(index, message, cx);
+        self.tell_logins(LoginStep::Authorize(index), cx);
+    }
+
+    /// Sends an authorize to the current pool, in its words.
+    fn authorize_up(&mut self, index: u8, message: &Message<'_>, cx: &mut Context<'_>) {
         let (id, member) = self.open(message, Asked::Authorize(index), cx);
         let Some(wire) = self.current else { return };
         let upstream = self.wire(wire);
@@ -183,22 +198,32 @@ impl Session {
 
     /// The index of the name to be authorised, new or known. `None` after it was refused.
     fn name_index(&mut self, json: &[u8], message: &Message<'_>, cx: &mut Context<'_>) -> Option<u8> {
-        if let Some(index) = self.downstream.find(json) {
-            return Some(index);
-        }
-        if !self.downstream.has_room_for_name() {
+        let known = self.downstream.find(json);
+        if known.is_none() && !self.downstream.has_room_for_name() {
             cx.odd(Oddity::RefusedNames);
             refuse_always(message, replies::TOO_MANY_NAMES, cx);
             return None;
         }
         let raw = between_quotes(json);
-        let Some(wire) = self.current else { return Some(self.downstream.add_name(raw)) };
-        let Ok(upstream) = cx.shared.workers.assign(self.wire(wire).pool, raw) else {
+        if raw.len() > NAME_BYTES_MAX {
+            cx.odd(Oddity::RefusedNames);
+            refuse_always(message, replies::BAD_NAME, cx);
+            return None;
+        }
+        let Some(wire) = self.current else { return known.or_else(|| Some(self.downstream.add_name(raw))) };
+        if let Some(index) = known
+            && self.wire(wire).name(index).is_some()
+        {
+            return known;
+        }
+        // It may be spelled with other escapes than before: what counts is the spelling that is kept.
+        let spelling = known.and_then(|index| self.downstream.name(index)).map_or(raw, |name| &name.raw);
+        let Ok(upstream) = cx.shared.workers.assign(self.wire(wire).pool, spelling) else {
             cx.odd(Oddity::RefusedNames);
             refuse_always(message, replies::BAD_NAME, cx);
             return None;
         };
-        let index = self.downstream.add_name(raw);
+        let index = known.unwrap_or_else(|| self.downstream.add_name(raw));
         self.wire_mut(wire).set_name(index, &upstream);
         Some(index)
     }
@@ -272,6 +297,11 @@ impl Session {
         let member = if message.id.is_present() { Vec::new() } else { id_member(id) };
         (id, member)
     }
+}
+
+/// A copy of a raw value that is not longer than `bytes_max`, else nothing.
+fn bounded(raw: &[u8], bytes_max: usize) -> Box<[u8]> {
+    if raw.len() <= bytes_max { raw.into() } else { Box::default() }
 }
 
 /// What stands between the quotes of a JSON string.

@@ -3,14 +3,15 @@
 
 use crate::downstream::Standing;
 use crate::event::{CloseReason, Event, Oddity, Outcome, Wire};
-use crate::job::{self, JobEntry, JobKey};
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Found, Ticket};
 use crate::pool::PoolId;
+use crate::reconnect::Reconnect;
 use crate::rewrite::{Change, forward, member_span, splice};
+use crate::session::login::granted_mask;
 use crate::session::shares::{Ending, close_share};
 use crate::session::{Context, Go, Session};
-use crate::upstream::{Extranonce, Link, mask};
+use crate::upstream::{Extranonce, Link};
 use crate::value;
 use crate::verdict::{self, Verdict};
 
@@ -37,18 +38,29 @@ impl Session {
         if fits.is_err() {
             self.lose_wire(wire, CloseReason::PoolLineTooLong, cx);
         }
+        if self.current != Some(wire) {
+            self.check_login(wire, cx);
+        }
     }
 
-    fn pool_line(&mut self, wire: Wire, line: Line<'_>, cx: &mut Context<'_>) {
+    pub(super) fn pool_line(&mut self, wire: Wire, line: Line<'_>, cx: &mut Context<'_>) {
         let message = match cx.shared.parser.parse(line) {
             Ok(message) => message,
             Err(failure) => return self.pool_text(wire, failure.line, cx),
         };
+        if self.current != Some(wire) {
+            return self.aside_line(wire, &message, cx);
+        }
         match message.kind {
             Kind::Response if message.has_id() => self.response(wire, &message, cx),
-            Kind::Call(Method::Reconnect) => cx.odd(Oddity::ReconnectHeldBack),
+            Kind::Call(Method::Reconnect) => self.reconnect(wire, &message, cx),
+            Kind::Call(Method::Notify) if self.switched => self.job_after_switch(wire, &message, cx),
             Kind::Call(method) => {
-                self.notification(wire, method, &message, cx);
+                if method == Method::Notify {
+                    self.job(wire, &message, cx);
+                } else {
+                    self.wire_mut(wire).note(method, &message);
+                }
                 self.pass_down(message.line, cx);
             }
             // A response with a null id belongs to nothing; miners ignore it.
@@ -66,58 +78,29 @@ impl Session {
         if upstream.garbage_count > GARBAGE_COUNT_MAX {
             return self.lose_wire(wire, CloseReason::PoolGarbage, cx);
         }
-        if std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(char::is_control)) {
+        if self.current == Some(wire)
+            && std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(char::is_control))
+        {
             self.pass_down(line, cx);
         }
     }
 
-    /// Notes what the pool tells.
-    fn notification(&mut self, wire: Wire, method: Method, message: &Message<'_>, cx: &mut Context<'_>) {
-        let upstream = self.wire_mut(wire);
-        match method {
-            Method::Notify => self.job(wire, message, cx),
-            Method::SetDifficulty => upstream.set_difficulty(message.param(0)),
-            Method::SetExtranonce => {
-                if let Some(extranonce) = Extranonce::read(message.param(0), message.param(1)) {
-                    upstream.set_extranonce(extranonce);
-                }
+    /// A pool's wish to be connected to elsewhere, which the miner never hears of: it would leave Adit.
+    #[cold]
+    pub(super) fn reconnect(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
+        let pool = self.wire(wire).pool;
+        let host = cx.shared.terms.of(pool).host.as_deref();
+        match Reconnect::read(message).filter(|target| target.may_leave(host)) {
+            Some(target) => {
+                self.reconnect = Some(Box::new(target));
+                cx.tell(Event::Reconnect { wire, pool });
             }
-            // Some send the mask alone instead of a list.
-            Method::SetVersionMask if message.params.is_array => {
-                upstream.set_version_mask(message.param(0));
-            }
-            Method::SetVersionMask => upstream.set_version_mask(message.raw(message.params.whole)),
-            _ => {}
+            None => cx.odd(Oddity::ReconnectHeldBack),
         }
-    }
-
-    /// Remembers a job with the difficulty that goes with it, and its content if shares are checked here.
-    fn job(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
-        let clean = job::is_clean(message);
-        let upstream = self.wire_mut(wire);
-        let first = !std::mem::replace(&mut upstream.had_job, true);
-        cx.tell(Event::Job { pool: upstream.pool, clean, first });
-        let Some(key) = JobKey::of_raw(message.param(0)) else { return cx.odd(Oddity::UnreadableJob) };
-        let mut content = None;
-        if cx.shared.settings.share_check {
-            match cx.shared.jobs.keep(message) {
-                Ok(kept) => content = kept,
-                Err(_) => cx.odd(Oddity::UnreadableJob),
-            }
-        }
-        let entry = JobEntry {
-            key,
-            generation: self.wire(wire).generation,
-            is_stale: false,
-            content,
-            difficulty: self.wire(wire).difficulty,
-            received: cx.now,
-        };
-        self.jobs.push(entry, clean, &mut cx.shared.jobs);
     }
 
     /// Passes a line down as it is, behind those that wait.
-    fn pass_down(&mut self, line: &[u8], cx: &mut Context<'_>) {
+    pub(super) fn pass_down(&mut self, line: &[u8], cx: &mut Context<'_>) {
         if self.hold.is_empty() {
             return forward(cx.to_miner, line);
         }
@@ -131,7 +114,7 @@ impl Session {
         }
     }
 
-    fn response(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
+    pub(super) fn response(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
         let found = match value::id_number(message.raw(message.id)) {
             Some(id) => (id, self.pending.close(wire, id)),
             None => (0, Found::Nothing),
@@ -177,12 +160,9 @@ impl Session {
                 }
             }
             Asked::Configure(_) => {
-                value::members(message.raw(message.result), |key, raw| {
-                    if key == "version-rolling.mask" {
-                        upstream.version_mask = mask(raw).unwrap_or(0);
-                    }
-                });
+                upstream.version_mask = granted_mask(message.raw(message.result));
             }
+            Asked::Login(step) => return self.login_answered(wire, *step, message, cx),
             Asked::ExtranonceSubscribe | Asked::Other => {}
         }
         let miner_id = ticket.miner_id.as_bytes();
@@ -236,9 +216,12 @@ impl Session {
     }
 
     /// Forgets a name that no pool accepted.
-    fn forget_name(&mut self, index: u8, cx: &mut Context<'_>) {
+    pub(super) fn forget_name(&mut self, index: u8, cx: &mut Context<'_>) {
         let Some(name) = self.downstream.remove_name(index) else { return };
         for upstream in &mut self.wires {
+            if let Some(login) = &mut upstream.login {
+                login.forget_name(index);
+            }
             if upstream.remove_name(index) {
                 cx.shared.workers.release(upstream.pool, &name.raw);
             }

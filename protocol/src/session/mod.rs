@@ -12,8 +12,12 @@
 mod ending;
 mod from_miner;
 mod from_pool;
+mod jobs;
+mod login;
 mod shared;
 mod shares;
+mod switch;
+mod wires;
 
 pub use shared::{Context, SessionSettings, Shared};
 
@@ -26,7 +30,9 @@ use crate::message::Line;
 use crate::moment::Moment;
 use crate::pending::Pending;
 use crate::pool::{Origin, PoolId};
+use crate::reconnect::Reconnect;
 use crate::upstream::{Link, Upstream};
+use jobs::Renamed;
 
 /// The last phase of a session: no side is broken beyond use, but one will send nothing more.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +62,19 @@ pub struct Session {
     /// The jobs that passed through, newest kept.
     jobs: JobTable,
     hold: Hold,
+    /// Whether the miner had another pool before: from then on job ids are watched.
+    switched: bool,
+    /// Counts the extranonces of all pools that the miner had.
+    generation: u8,
+    /// Jobs that the miner knows by ids of ours.
+    renamed: Vec<Renamed>,
+    renames_count: u32,
+    /// Where a pool wants to be connected to.
+    reconnect: Option<Box<Reconnect>>,
+    /// When the next deadline of a wire beside the current one comes.
+    asides_due: Moment,
+    /// Until when the session waits for a pool while there is none.
+    wait_until: Moment,
     /// Set when it only waits for open requests to settle.
     settling: Option<Settling>,
     finished: bool,
@@ -72,6 +91,13 @@ impl Session {
             pending: Pending::default(),
             jobs: JobTable::default(),
             hold: Hold::default(),
+            switched: false,
+            generation: 0,
+            renamed: Vec::new(),
+            renames_count: 0,
+            reconnect: None,
+            asides_due: Moment::NEVER,
+            wait_until: Moment::NEVER,
             settling: None,
             finished: false,
         }
@@ -129,6 +155,7 @@ impl Session {
         if upstream.link == Link::Dialling {
             upstream.link = Link::Up;
             upstream.heard = cx.now;
+            self.begin_login(wire, cx);
         }
     }
 
@@ -155,7 +182,8 @@ impl Session {
             None => self.downstream.deadline(settings),
         };
         let [a, b] = &self.wires;
-        miner.min(self.pending.next_deadline()).min(a.silence_deadline()).min(b.silence_deadline())
+        let silence = a.silence_deadline().min(b.silence_deadline());
+        miner.min(self.pending.next_deadline()).min(silence).min(self.asides_due).min(self.waits_until())
     }
 
     /// Handles all deadlines that have come.
@@ -176,6 +204,31 @@ impl Session {
             return self.finish(reason, cx);
         }
         self.settle(reason, until, cx);
+    }
+
+    /// There is no pool for the miner, but one may come: the session ends at `until` if it has none by then.
+    pub fn wait_for_pool(&mut self, until: Moment) {
+        self.wait_until = until;
+    }
+
+    /// Where the pool of the last [`Event::Reconnect`] wants to be connected to; told once.
+    ///
+    /// [`Event::Reconnect`]: crate::event::Event::Reconnect
+    pub fn take_reconnect(&mut self) -> Option<Reconnect> {
+        self.reconnect.take().map(|target| *target)
+    }
+
+    /// When the wait for a pool is over. Never while there is one.
+    #[inline]
+    fn waits_until(&self) -> Moment {
+        if self.current.is_some() { Moment::NEVER } else { self.wait_until }
+    }
+
+    /// A number for the extranonce of a pool that the miner comes to: one that no earlier job has.
+    fn next_generation(&mut self) -> u8 {
+        // Leaves room for the changes that the pool makes itself; jobs that old are not known any more.
+        self.generation = self.generation.wrapping_add(16);
+        self.generation
     }
 
     /// Whether [`Event::Finish`] was told.

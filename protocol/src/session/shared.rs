@@ -23,6 +23,8 @@ pub struct SessionSettings {
     /// By when `mining.extranonce.subscribe` is answered here, which many pools ignore and bmminer waits 2 s for. The
     /// pool's own deadline counts if it is earlier.
     pub extranonce_reply_ms: u64,
+    /// How long the connection to a pool that a miner was moved away from stays for its last verdicts.
+    pub linger_ms: u64,
     /// How long open requests may settle after the miner closed its half.
     pub settle_ms: u64,
     /// Whether shares are hashed here too, which tells their own difficulty and finds blocks. A note, never a verdict.
@@ -37,6 +39,7 @@ impl Default for SessionSettings {
             authorize_ms: 60_000,
             miner_idle_ms: 3_600_000,
             extranonce_reply_ms: 2_000,
+            linger_ms: 30_000,
             settle_ms: 5_000,
             share_check: false,
         }

@@ -2,7 +2,7 @@
 
 use crate::difficulty::Target;
 use crate::downstream::Stage;
-use crate::event::{ClosedShare, Event, Oddity, Outcome, ReasonKey};
+use crate::event::{ClosedShare, Event, Oddity, Outcome, ReasonKey, Wire};
 use crate::job::{JobEntry, JobKey};
 use crate::message::Message;
 use crate::moment::Moment;
@@ -36,7 +36,15 @@ impl Session {
             return self.refuse_share(message, NO_WORKER, replies::UNAUTHORIZED, cx);
         };
         let worker = name.worker;
-        let Some(wire) = self.current else {
+        let job = job_key(message);
+        let entry = self.jobs.find(job);
+        // A share goes to the pool that gave its job. Before any switch that can only be the current one.
+        let destination = match entry {
+            Some(entry) => entry.wire,
+            None if self.switched => None,
+            None => self.current,
+        };
+        let Some(wire) = destination else {
             return self.refuse_share(message, worker, replies::BETWEEN_POOLS, cx);
         };
         if !self.pending.has_room() {
@@ -48,7 +56,8 @@ impl Session {
             return self.refuse_share(message, worker, replies::UNAUTHORIZED, cx);
         };
         let name_change = Change { span: message.params.items[0], bytes: upstream_json };
-        let submitted = self.judge(upstream, worker, message, cx);
+        let submitted = judge(upstream, entry, job, worker, message, cx);
+        let renamed = entry.is_some_and(|entry| entry.renamed);
         let ticket = Ticket {
             miner_id: RawId::keep(message.raw(message.id)),
             asked: Asked::Submit(submitted),
@@ -57,6 +66,9 @@ impl Session {
             deadline: cx.now.plus_ms(upstream.deadlines.submit_reply_ms.into()),
         };
         let id = Decimal::new(self.pending.open(ticket));
+        if renamed {
+            return self.submit_renamed(wire, job, id, name_change, message, cx);
+        }
         if message.id.is_present() {
             let id_change = Change { span: message.id, bytes: id.as_bytes() };
             splice(cx.toward(wire), message.line, [id_change, name_change]);
@@ -65,25 +77,21 @@ impl Session {
         }
     }
 
-    /// What is known of a share when it is sent up. The check here is a note, never a verdict.
-    #[inline]
-    fn judge(&self, upstream: &Upstream, worker: u32, message: &Message<'_>, cx: &Context<'_>) -> Submitted {
-        let job = job_key(message);
-        let entry = self.jobs.find(job);
-        let mut submitted = Submitted {
-            worker,
-            job,
-            difficulty: entry.map_or(upstream.difficulty, |entry| entry.difficulty),
-            share_difficulty: f64::NAN,
-            block_candidate: false,
-        };
-        if let Some(entry) = entry
-            && let Some(verdict) = check(upstream, entry, message, cx)
-        {
-            submitted.share_difficulty = verdict.share_difficulty;
-            submitted.block_candidate = verdict.is_block;
-        }
-        submitted
+    /// Sends up a share for a job that the miner knows by an id of ours.
+    #[cold]
+    fn submit_renamed(
+        &self,
+        wire: Wire,
+        job: JobKey,
+        id: Decimal,
+        name_change: Change<'_>,
+        message: &Message<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        let member = if message.id.is_present() { Vec::new() } else { id_member(id) };
+        let job_change =
+            Change { span: message.params.items[1], bytes: self.their_id(job).unwrap_or_default() };
+        splice(cx.toward(wire), message.line, [id_change(message, &id, &member), name_change, job_change]);
     }
 
     /// Answers a share here; it never goes to a pool.
@@ -105,6 +113,32 @@ impl Session {
             submitted: cx.now,
         }));
     }
+}
+
+/// What is known of a share when it is sent up. The check here is a note, never a verdict.
+#[inline]
+fn judge(
+    upstream: &Upstream,
+    entry: Option<&JobEntry>,
+    job: JobKey,
+    worker: u32,
+    message: &Message<'_>,
+    cx: &Context<'_>,
+) -> Submitted {
+    let mut submitted = Submitted {
+        worker,
+        job,
+        difficulty: entry.map_or(upstream.difficulty, |entry| entry.difficulty),
+        share_difficulty: f64::NAN,
+        block_candidate: false,
+    };
+    if let Some(entry) = entry
+        && let Some(verdict) = check(upstream, entry, message, cx)
+    {
+        submitted.share_difficulty = verdict.share_difficulty;
+        submitted.block_candidate = verdict.is_block;
+    }
+    submitted
 }
 
 /// Hashes the share, if its job's content is known.

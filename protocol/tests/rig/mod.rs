@@ -4,7 +4,7 @@
 
 pub mod fuzz;
 
-use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Oddity, Side, Wire};
+use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, MoveReason, Oddity, Side, Wire};
 use adit_protocol::limits::LINE_PADDING;
 use adit_protocol::moment::Moment;
 use adit_protocol::names::{NameError, NameRule, NameTable, Template};
@@ -16,8 +16,14 @@ use adit_protocol::workers::Workers;
 pub struct TestWorkers(pub NameTable);
 
 impl Workers for TestWorkers {
-    fn assign(&mut self, _: PoolId, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
-        self.0.assign(raw).map(Into::into)
+    fn assign(&mut self, pool: PoolId, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
+        let name = self.0.assign(raw)?;
+        // The pools of a test tell their names apart; the first one has them as the rule makes them.
+        Ok(if pool == POOL {
+            name.into()
+        } else {
+            [format!("P{}.", pool.0).as_bytes(), name].concat().into()
+        })
     }
 
     fn proven(&mut self, _: PoolId, raw: &[u8]) -> u32 {
@@ -58,8 +64,8 @@ pub struct Rig {
     pub events: Vec<Event>,
     /// Whether a session without a pool is ended at once.
     pub ends_without_pool: bool,
-    to_miner: Vec<u8>,
-    to_wires: [Vec<u8>; 2],
+    pub to_miner: Vec<u8>,
+    pub to_wires: [Vec<u8>; 2],
 }
 
 impl Default for Rig {
@@ -128,7 +134,23 @@ impl Rig {
     }
 
     pub fn pool(&mut self, text: &str) {
-        self.bytes(Side::Pool(Wire::A), text.as_bytes());
+        self.on(Wire::A, text);
+    }
+
+    /// The pool on this wire says something.
+    pub fn on(&mut self, wire: Wire, text: &str) {
+        self.bytes(Side::Pool(wire), text.as_bytes());
+    }
+
+    /// What went to the pool on this wire.
+    pub fn take_wire(&mut self, wire: Wire) -> String {
+        String::from_utf8(std::mem::take(&mut self.to_wires[wire.index()])).expect("text for the pool")
+    }
+
+    pub fn prepare(&mut self, wire: Wire, pool: PoolId, why: MoveReason) {
+        let mut begun = false;
+        self.call(|session, cx| begun = session.prepare(wire, pool, why, cx));
+        assert!(begun, "the place was free");
     }
 
     pub fn connected(&mut self, wire: Wire) {

@@ -1,0 +1,185 @@
+//! Moving a live miner to another wire: the one write that tells it, and the answers it was waiting for.
+//!
+//! Only where the miner can follow: it declared `mining.set_extranonce`, or nothing changes for it, or it knows no
+//! extranonce yet. Others must come back on a new connection, for which the owner keeps what was prepared.
+
+use std::io::Write;
+
+use crate::downstream::{Stage, Standing};
+use crate::event::{Event, Wire};
+use crate::limits::LINE_PADDING;
+use crate::login::{Login, Step};
+use crate::message::Line;
+use crate::moment::Moment;
+use crate::pending::{Asked, Ticket};
+use crate::replies;
+use crate::session::{Context, Session};
+use crate::upstream::Extranonce;
+
+/// What the miner was told by answers to its own requests, and need not be told again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    mask: bool,
+    extranonce: bool,
+}
+
+impl Session {
+    /// The login on this wire has all it needs. Switches the miner there if that can be done live.
+    pub(super) fn prepared(&mut self, wire: Wire, cx: &mut Context<'_>) {
+        let can_switch = self.can_switch(wire);
+        let upstream = self.wire_mut(wire);
+        let pool = upstream.pool;
+        if let Some(login) = &mut upstream.login
+            && !login.told
+        {
+            login.told = true;
+            login.until = Moment::NEVER;
+            cx.tell(Event::Prepared { wire, pool, can_switch });
+        }
+        if can_switch && self.settling.is_none() {
+            self.switch(wire, cx);
+        }
+    }
+
+    /// The extranonce and the version mask in force at the miner.
+    pub(super) fn in_force(&self) -> (Option<Extranonce>, u32) {
+        match self.current.map(|wire| self.wire(wire)) {
+            // What was not told anew is as the last pool left it.
+            Some(upstream) => (upstream.extranonce.or(self.downstream.left_with.0), upstream.version_mask),
+            None => self.downstream.left_with,
+        }
+    }
+
+    /// Whether the miner can be moved to this wire without a new connection.
+    fn can_switch(&self, wire: Wire) -> bool {
+        let upstream = self.wire(wire);
+        let (extranonce, mask) = self.in_force();
+        let keeps_extranonce = extranonce.is_none() || extranonce == upstream.extranonce;
+        let keeps_mask = mask & !upstream.version_mask == 0;
+        (self.downstream.takes_extranonce || keeps_extranonce)
+            && (self.downstream.mask_asked.is_some() || keeps_mask)
+    }
+
+    fn switch(&mut self, wire: Wire, cx: &mut Context<'_>) {
+        let before = self.in_force();
+        let from = self.pool;
+        if let Some(old) = self.current.take() {
+            self.linger(old, cx);
+        }
+        let generation = self.next_generation();
+        let Some(login) = self.wire_mut(wire).login.take() else { return };
+        self.wire_mut(wire).become_current(generation);
+        self.jobs.expire();
+        self.hold.drop_told();
+        (self.current, self.pool, self.switched) = (Some(wire), self.wire(wire).pool, true);
+        self.wait_until = Moment::NEVER;
+        let told = self.answer_parked(wire, &login, cx);
+        self.settle_names(wire, &login, cx);
+        self.release_held(cx);
+        self.tell_terms(wire, before, told, cx);
+        self.tell_job(wire, &login, cx);
+        self.note_asides();
+        let (to, reason, began) = (self.pool, login.why, login.began);
+        cx.tell(Event::Switched { from, to, wire, reason, began });
+    }
+
+    /// Answers the requests that were parked from what this pool said to the login.
+    fn answer_parked(&mut self, wire: Wire, login: &Login, cx: &mut Context<'_>) -> Told {
+        let mut told = Told::default();
+        while let Some((id, ticket)) = self.pending.unpark() {
+            let Ticket { miner_id, asked, .. } = ticket;
+            let step = match &asked {
+                Asked::Configure(_) => Some(&login.configure),
+                Asked::Subscribe => Some(&login.subscribe),
+                Asked::ExtranonceSubscribe => Some(&login.extranonce_subscribe),
+                Asked::Authorize(index) => login.name(*index),
+                Asked::Submit(_) | Asked::Login(_) | Asked::Other => continue,
+            };
+            let answer = step.and_then(Step::answer);
+            self.hold.push(Some(id), |out| match (answer, &asked) {
+                (Some(answer), _) => answer.write(out, miner_id.as_bytes()),
+                (None, Asked::Configure(codes)) => replies::configure_refused(out, &miner_id, codes),
+                (None, Asked::Authorize(_)) => replies::error(out, miner_id.as_bytes(), replies::BAD_NAME),
+                (None, _) => replies::error(out, miner_id.as_bytes(), replies::NOT_SUPPORTED),
+            });
+            match asked {
+                Asked::Configure(_) => told.mask = true,
+                Asked::Subscribe => told.extranonce = true,
+                Asked::Authorize(index) => {
+                    let (pool, accepted) =
+                        (self.wire(wire).pool, answer.is_some_and(|answer| answer.accepted));
+                    self.authorize_answered(index, pool, accepted, cx);
+                }
+                _ => {}
+            }
+        }
+        told
+    }
+
+    /// Names that worked elsewhere and are refused here are no names of this miner any more.
+    fn settle_names(&mut self, wire: Wire, login: &Login, cx: &mut Context<'_>) {
+        let pool = self.wire(wire).pool;
+        for name in &login.names {
+            let Some(index) = name.index else { continue };
+            let Some(known) = self.downstream.name_mut(index) else { continue };
+            if name.step.is_accepted() {
+                known.worker = cx.shared.workers.proven(pool, &known.raw);
+                known.standing = Standing::Authorised;
+            } else {
+                self.forget_name(index, cx);
+            }
+        }
+    }
+
+    /// Difficulty always, mask and extranonce where they change.
+    fn tell_terms(
+        &mut self,
+        wire: Wire,
+        (extranonce, mask): (Option<Extranonce>, u32),
+        told: Told,
+        cx: &mut Context<'_>,
+    ) {
+        if self.downstream.stage != Stage::Subscribing {
+            return;
+        }
+        let upstream = &mut self.wires[wire.index()];
+        if let Some(asked) = self.downstream.mask_asked {
+            upstream.version_mask &= asked;
+            if !told.mask && upstream.version_mask != mask {
+                let mask = upstream.version_mask;
+                // Writing to a Vec cannot fail, here and below.
+                let _ = writeln!(
+                    cx.to_miner,
+                    "{{\"id\":null,\"method\":\"mining.set_version_mask\",\"params\":[\"{mask:08x}\"]}}"
+                );
+            }
+        }
+        if let Some(new) = upstream.extranonce.filter(|new| !told.extranonce && extranonce != Some(*new)) {
+            let _ = writeln!(
+                cx.to_miner,
+                "{{\"id\":null,\"method\":\"mining.set_extranonce\",\"params\":[\"{}\",{}]}}",
+                new.extranonce1_hex(),
+                new.extranonce2_size
+            );
+        }
+        if upstream.difficulty <= 0.0 {
+            upstream.difficulty = 1.0;
+        }
+        let _ = writeln!(
+            cx.to_miner,
+            "{{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[{}]}}",
+            upstream.difficulty
+        );
+    }
+
+    /// The newest job, as a clean one.
+    fn tell_job(&mut self, wire: Wire, login: &Login, cx: &mut Context<'_>) {
+        self.wire_mut(wire).clean_next = true;
+        let Some(job) = &login.job else { return };
+        let mut bytes = job.to_vec();
+        bytes.resize(job.len() + LINE_PADDING, 0);
+        if let Some(line) = Line::new(&mut bytes, job.len()) {
+            self.pool_line(wire, line, cx);
+        }
+    }
+}
