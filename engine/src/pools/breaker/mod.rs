@@ -1,10 +1,10 @@
 //! The circuit breaker of one pool: from what sessions and probes report to a state, with its reason and time.
 //!
 //! ```text
-//!             failure                      failure, the last one allowed
+//!           failures                       as many as the limit
 //!      up ───────────────▶ degraded ─────────────────────────────▶ down ◀──────────┐
 //!      ▲ ◀─────────────────┘                                        │ time is over │ probe failed, or told nothing
-//!      │   window passed, or logins worked again                    ▼              │
+//!      │    few within the window                                   ▼              │
 //!      └───────────────────────────────────────────────────────── half-open ───────┘
 //!            probe: full login and a first job                      ▲
 //!                                                                   │ enable
@@ -13,9 +13,9 @@
 //!
 //! | from | on | to |
 //! |---|---|---|
-//! | up | a failure | degraded; down at once where [`BreakerSettings::failures_count`] is 1 |
-//! | degraded | as many failures within the window as [`Breaker::limit`] says | down |
-//! | degraded | no failure within the window any more, or a login after failures that a login disproves | up |
+//! | up | a third of the failures that take it down, within the window | degraded |
+//! | up, degraded | as many failures within the window as [`Breaker::limit`] says | down |
+//! | degraded | fewer failures within the window than led here, and as much time has passed | up |
 //! | down | its time is over | half-open: whoever owns the breaker starts a probe |
 //! | half-open | the probe logged in fully and got a job | up |
 //! | half-open | the probe failed, or told nothing within [`BreakerSettings::probe_ms`] | down, for longer |
@@ -25,7 +25,8 @@
 //!
 //! Invariants: `up` and `degraded` are the usable states; out of `down` the only way to them is a probe that got a job; no
 //! state but `up` and those an operator chose is for ever, since every other one has a [`Breaker::deadline`]. The time down doubles
-//! with each return that lasted less than [`BreakerSettings::good_ms`], up to a bound.
+//! with each return that lasted less than [`BreakerSettings::good_ms`], up to a bound. Between `up` and `degraded` there are
+//! at most two transitions in a window, so the log stays quiet however many sessions fail one by one.
 //!
 //! Not here: probing itself, moving miners, and telling anybody. Time and randomness are arguments.
 
@@ -41,6 +42,8 @@ pub use words::{Command, Failure, Reason, Report, State};
 
 use super::settings::{FailoverSettings, PoolTimeouts};
 
+/// Degraded is a pool with so many times fewer failures than take it down.
+const DEGRADED_PART: u32 = 3;
 /// One failure in so many sessions within the window is no sign that the pool is dead, however many sessions there are.
 const SESSIONS_PER_FAILURE: u32 = 100;
 
@@ -96,7 +99,7 @@ pub struct Breaker {
     reason: Reason,
     /// When it came into use: made, or back by a probe.
     usable_since: Moment,
-    /// Failures within the window, oldest first; fewer than the limit was when they came. Empty but in `degraded`.
+    /// Failures within the window, oldest first; fewer than the limit was when they came. None in a state that is not usable.
     failures: VecDeque<(Moment, Failure)>,
     /// Times it went down since it was last good; doubles the time down.
     downs_count: u32,
@@ -133,7 +136,7 @@ impl Breaker {
         self.reason
     }
 
-    /// Since when there has been no failure, if the pool is up. Miners may go back to a better pool some time after.
+    /// Since when the pool is up, if it is. Miners may go back to a better pool some time after.
     pub fn good_since(&self) -> Option<Moment> {
         (self.state == State::Up).then_some(self.since)
     }
@@ -143,12 +146,21 @@ impl Breaker {
         self.settings.failures_count.max(self.sessions_count / SESSIONS_PER_FAILURE)
     }
 
+    /// How many failures within the window make the pool degraded.
+    fn degraded_count(&self) -> usize {
+        self.limit().div_ceil(DEGRADED_PART) as usize
+    }
+
     /// When [`Breaker::tick`] has something to do; [`Moment::NEVER`] if something else must happen first.
     pub fn deadline(&self) -> Moment {
         match self.state {
             State::Down { until } | State::HalfOpen { until } => until,
             State::Degraded => {
-                self.failures.back().map_or(self.since, |&(at, _)| at.plus_ms(self.settings.window_ms))
+                // The youngest of those that must be forgotten for the others to be few.
+                let excess = self.failures.len().checked_sub(self.degraded_count());
+                let last =
+                    excess.and_then(|index| self.failures.get(index)).map_or(self.since, |&(at, _)| at);
+                last.max(self.since).plus_ms(self.settings.window_ms)
             }
             State::Up | State::Disabled | State::Draining => Moment::NEVER,
         }
@@ -171,20 +183,16 @@ impl Breaker {
             return None;
         }
         self.drop_old(now);
-        match report {
-            Report::LoggedIn => {
-                self.failures.retain(|(_, failure)| !failure.is_disproved_by_login());
-                self.up_if_clean(now, Reason::LoggedIn)
-            }
-            Report::Failed(failure) if self.failures.len() + 1 >= self.limit() as usize => {
-                Some(self.down(now, Reason::Failure(failure), random))
-            }
-            Report::Failed(failure) => {
-                self.failures.push_back((now, failure));
-                let is_first = self.state == State::Up;
-                is_first.then(|| self.enter(now, State::Degraded, Reason::Failure(failure)))
-            }
+        let Report::Failed(failure) = report else {
+            self.failures.retain(|(_, failure)| !failure.is_disproved_by_login());
+            return None;
+        };
+        if self.failures.len() + 1 >= self.limit() as usize {
+            return Some(self.down(now, Reason::Failure(failure), random));
         }
+        self.failures.push_back((now, failure));
+        let is_degraded = self.state == State::Up && self.failures.len() >= self.degraded_count();
+        is_degraded.then(|| self.enter(now, State::Degraded, Reason::Failure(failure)))
     }
 
     /// Takes the end of a probe that began at `began`: `Ok` is a full login and a first job. One that half-open did not ask
@@ -232,7 +240,7 @@ impl Breaker {
             State::HalfOpen { .. } => Some(self.down(now, Reason::ProbeOverdue, random)),
             State::Degraded => {
                 self.drop_old(now);
-                self.up_if_clean(now, Reason::WindowPassed)
+                Some(self.enter(now, State::Up, Reason::WindowPassed))
             }
             State::Up | State::Disabled | State::Draining => None,
         }
@@ -246,11 +254,6 @@ impl Breaker {
         }
     }
 
-    fn up_if_clean(&mut self, now: Moment, reason: Reason) -> Option<Transition> {
-        let is_clean = self.state == State::Degraded && self.failures.is_empty();
-        is_clean.then(|| self.enter(now, State::Up, reason))
-    }
-
     fn down(&mut self, now: Moment, reason: Reason, random: u64) -> Transition {
         if self.state.is_usable() && self.usable_since.plus_ms(self.settings.good_ms) <= now {
             self.downs_count = 0;
@@ -262,7 +265,7 @@ impl Breaker {
 
     fn enter(&mut self, now: Moment, to: State, reason: Reason) -> Transition {
         let transition = Transition { at: now, from: self.state, to, reason };
-        if to != State::Degraded {
+        if !to.is_usable() {
             self.failures.clear();
         }
         (self.state, self.since, self.reason) = (to, now, reason);

@@ -152,9 +152,7 @@ pub enum Reason {
     ProbeOverdue,
     /// A probe logged in fully and got a job.
     Probed,
-    /// A session logged in fully and got a job.
-    LoggedIn,
-    /// No failure within the window.
+    /// Few failures within the window.
     WindowPassed,
     /// The time down is over.
     TimeOver,
@@ -170,8 +168,7 @@ impl fmt::Display for Reason {
             Self::Probe(failure) => write!(f, "a probe failed: {failure}"),
             Self::ProbeOverdue => f.write_str("a probe did not end in time"),
             Self::Probed => f.write_str("a probe logged in and got a job"),
-            Self::LoggedIn => f.write_str("logins work again"),
-            Self::WindowPassed => f.write_str("no further failure"),
+            Self::WindowPassed => f.write_str("few failures of late"),
             Self::TimeOver => f.write_str("it is tried again"),
             Self::Operator => f.write_str("the operator wants it so"),
         }
