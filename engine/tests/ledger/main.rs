@@ -4,7 +4,8 @@
 mod common;
 
 mod conservation;
+mod disk;
 mod durability;
-mod full_disk;
 mod refusals;
 mod tools;
+mod trouble;
