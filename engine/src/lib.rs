@@ -16,7 +16,7 @@ pub mod counters;
 mod curves;
 pub mod figures;
 mod history;
-mod latency;
+pub mod latency;
 mod listen;
 pub mod logging;
 mod news;
