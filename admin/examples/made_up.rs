@@ -506,7 +506,9 @@ fn main() {
     let events = Events::default();
     let control =
         MadeUp { workers, scene, started_ms: now_ms() - if workers == 0 { 40_000 } else { 26 * HOUR_MS } };
-    let options = Options { events: events.clone(), tokens, ..Options::default() };
+    let workers_in_metrics_max =
+        given.get("--workers-in-metrics").map_or(0, |count| count.parse().expect("a number of workers"));
+    let options = Options { events: events.clone(), tokens, workers_in_metrics_max, ..Options::default() };
     let server = AdminServer::start(&[address], Arc::new(control), options).expect("an admin server");
     println!("http://{}/", server.addresses()[0]);
     std::thread::spawn(move || publish(&events, workers, scene == Scene::Trouble));

@@ -71,5 +71,5 @@ pub const WORKERS_PER_PAGE_MAX: u64 = 1_000;
 pub const BAN_SECONDS_MAX: u64 = 315_360_000;
 /// Longest drill.
 pub const DRILL_SECONDS_MAX: u32 = 86_400;
-/// Longest text that an operator may give as a reason.
-pub const WORDS_BYTES_MAX: usize = 200;
+/// Longest text that an operator may give as a reason, characters.
+pub const WORDS_CHARS_MAX: usize = 200;

@@ -212,7 +212,7 @@ fn what_is_asked_wrongly_is_refused_with_what_is_allowed() {
     );
     assert!(refusal("/stats/workers?sort=age").1.contains("last_share"));
     assert!(refusal("/stats?x=1").1.contains("not a parameter"));
-    assert_eq!(refusal("/stats/series?pool=a&worker=b").0, 400);
+    assert_eq!(refusal("/stats/series?pool=a&worker=b").0, 409);
     assert_eq!(refusal("/events?kinds=nothing").0, 400);
     assert_eq!(refusal("/stats/").0, 404);
     assert_eq!(refusal("//stats").0, 404);

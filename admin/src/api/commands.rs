@@ -3,15 +3,41 @@
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 
 use super::{Api, Call};
 use crate::answer::Answer;
 use crate::clock::unix_ms;
 use crate::control::{AuditRecord, Caller, Command, Refusal};
 use crate::events::Event;
-use crate::limits::{BAN_SECONDS_MAX, DRILL_SECONDS_MAX, WORDS_BYTES_MAX};
+use crate::limits::{BAN_SECONDS_MAX, DRILL_SECONDS_MAX, WORDS_CHARS_MAX};
 use crate::problem::Problem;
+
+/// Addresses and networks, for the description alone: [`network_of`] reads them.
+const NETWORK: &str = concat!(
+    r"^(?:",
+    // IPv4, with 1 to 32 bits.
+    r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])",
+    r"(?:/(?:[1-9]|[12][0-9]|3[0-2]))?",
+    r"|(?:",
+    // IPv6 in full, or shortened once.
+    r"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}",
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,7}:",
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}",
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,5}(?::[0-9A-Fa-f]{1,4}){2}",
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,4}(?::[0-9A-Fa-f]{1,4}){3}",
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,3}(?::[0-9A-Fa-f]{1,4}){4}",
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,2}(?::[0-9A-Fa-f]{1,4}){5}",
+    r"|[0-9A-Fa-f]{1,4}:(?::[0-9A-Fa-f]{1,4}){6}",
+    r"|:(?:(?::[0-9A-Fa-f]{1,4}){1,7}|:)",
+    // With 1 to 128 bits.
+    r")(?:/(?:[1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?",
+    r")$"
+);
+/// No control characters, for the description alone.
+const ONE_LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F]*$";
 
 /// Where to.
 #[derive(Deserialize, JsonSchema)]
@@ -29,14 +55,35 @@ pub(super) struct DrillBody {
     #[serde(default)]
     pool: Option<String>,
     /// How many of its miners, percent.
-    #[serde(default = "ten")]
+    #[serde(default = "ten", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 100))]
     percent: u8,
     /// How long they stay away.
-    #[serde(default = "sixty")]
+    #[serde(default = "sixty", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 86_400))]
     hold_seconds: u32,
 }
+
+/// A whole number, also one written as `60.0`: to JSON and its schemas they are the same.
+fn whole<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> Result<N, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let whole = number.as_u64().or_else(|| {
+        let float = number.as_f64()?;
+        (float.fract() == 0.0 && (0.0..=MOST_EXACT).contains(&float)).then_some(float as u64)
+    });
+    whole
+        .and_then(|whole| N::try_from(whole).ok())
+        .ok_or_else(|| D::Error::custom(format_args!("{number} is not a whole number that is allowed here")))
+}
+
+fn whole_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Whole(#[serde(deserialize_with = "whole")] u64);
+    Ok(Option::<Whole>::deserialize(deserializer)?.map(|Whole(number)| number))
+}
+
+/// The largest number up to which a float holds every whole one.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn ten() -> u8 {
     10
@@ -51,16 +98,18 @@ fn sixty() -> u32 {
 #[serde(deny_unknown_fields)]
 pub(super) struct BanBody {
     /// An address, or a network as `address/bits`.
+    #[schemars(regex(pattern = NETWORK))]
     network: String,
     /// `ban` if absent.
     #[serde(default)]
     action: BanAction,
     /// How long; until it is lifted if absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_or_none")]
     #[schemars(range(min = 1, max = 315_360_000))]
     seconds: Option<u64>,
-    /// Why, in words.
+    /// Why, in words, on one line.
     #[serde(default)]
+    #[schemars(length(max = WORDS_CHARS_MAX), regex(pattern = ONE_LINE))]
     reason: String,
 }
 
@@ -123,8 +172,8 @@ pub(super) fn ban(api: &Api, call: &Call) -> Result<Answer, Problem> {
             if seconds.is_some_and(|seconds| !(1..=BAN_SECONDS_MAX).contains(&seconds)) {
                 return Err(Problem::new(422, format!("seconds: allowed are 1 to {BAN_SECONDS_MAX}.")));
             }
-            if reason.len() > WORDS_BYTES_MAX || reason.chars().any(char::is_control) {
-                let allowed = format!("reason: allowed is one line of at most {WORDS_BYTES_MAX} bytes.");
+            if reason.chars().count() > WORDS_CHARS_MAX || reason.chars().any(char::is_control) {
+                let allowed = format!("reason: allowed is one line of at most {WORDS_CHARS_MAX} characters.");
                 return Err(Problem::new(422, allowed));
             }
             Command::Ban { network, seconds, reason }
@@ -137,7 +186,7 @@ pub(super) fn ban(api: &Api, call: &Call) -> Result<Answer, Problem> {
 /// The network in the one way to write it: no bits behind the mask, no mask that covers one address only.
 fn network_of(text: &str) -> Option<String> {
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr = address.parse().ok()?;
+    let mut address: IpAddr = address.parse().ok()?;
     let width = if address.is_ipv4() { 32 } else { 128 };
     let bits = match bits {
         Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => bits.parse::<u32>().ok()?,
@@ -147,6 +196,14 @@ fn network_of(text: &str) -> Option<String> {
     if bits == 0 || bits > width {
         return None;
     }
+    // Miners that come by IPv4 to an IPv6 listener are known by their IPv4 address.
+    let (bits, width) = match (address, address.to_canonical()) {
+        (IpAddr::V6(_), v4 @ IpAddr::V4(_)) if bits > 96 => {
+            address = v4;
+            (bits - 96, 32)
+        }
+        _ => (bits, width),
+    };
     let base: IpAddr = match address {
         IpAddr::V4(v4) => (v4 & std::net::Ipv4Addr::from_bits(u32::MAX << (32 - bits))).into(),
         IpAddr::V6(v6) => (v6 & std::net::Ipv6Addr::from_bits(u128::MAX << (128 - bits))).into(),
@@ -210,6 +267,8 @@ mod tests {
             ("192.0.2.7/24", "192.0.2.0/24"),
             ("128.0.0.1/1", "128.0.0.0/1"),
             ("2001:DB8::1", "2001:db8::1"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:c000:207/120", "192.0.2.0/24"),
             ("2001:db8:1:2:3::/64", "2001:db8:1:2::/64"),
         ] {
             assert_eq!(network_of(given).as_deref(), Some(written));

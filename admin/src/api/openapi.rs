@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use schemars::SchemaGenerator;
 use schemars::generate::{Contract, SchemaSettings};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::routes::{Gives, Parameter, ROUTES, Route, Values};
@@ -98,10 +98,22 @@ fn operation(route: &Route, given: &mut SchemaGenerator, taken: &mut SchemaGener
     });
     if let Some(schema) = route.takes {
         let schema = schema(taken);
+        // Where every field may be left out, so may the body.
+        let is_required = fields_required(&schema, taken) > 0;
         operation["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+            json!({ "required": is_required, "content": { "application/json": { "schema": schema } } });
     }
     operation
+}
+
+/// How many fields of a body must be there.
+fn fields_required(schema: &Schema, generator: &SchemaGenerator) -> usize {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+    let fields = match name {
+        Some(name) => generator.definitions().get(name).and_then(|schema| schema.get("required")),
+        None => schema.get("required"),
+    };
+    fields.and_then(Value::as_array).map_or(0, Vec::len)
 }
 
 fn parameter(parameter: &Parameter) -> Value {

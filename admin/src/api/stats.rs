@@ -35,7 +35,9 @@ pub(super) fn series(api: &Api, call: &Call) -> Result<Answer, Problem> {
         (None, None) => Subject::Fleet,
         (Some(pool), None) => Subject::Pool(pool.to_owned()),
         (None, Some(worker)) => Subject::Worker(worker.to_owned()),
-        (Some(_), Some(_)) => return Err(Problem::new(400, "pool and worker exclude each other.")),
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(409, "pool and worker exclude each other; ask twice."));
+        }
     };
     let at_ms = unix_ms();
     let span = span(&call.query, at_ms)?;

@@ -26,7 +26,7 @@ pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -
         | Command::DrainPool { .. }
         | Command::MoveWorker { .. }
         | Command::Drill { .. } => {
-            Err(Refusal::Unavailable("this version of the engine cannot do that".to_owned()))
+            Err(Refusal::Conflict("this version of the engine cannot do that".to_owned()))
         }
     }
 }
