@@ -120,6 +120,11 @@ impl Downstream {
         self.names.iter().position(same).map(|index| index as u8)
     }
 
+    /// The name with these bytes between its quotes.
+    pub fn find_raw(&self, raw: &[u8]) -> Option<u8> {
+        self.names().find(|(_, name)| &*name.raw == raw).map(|(index, _)| index)
+    }
+
     /// The name at this index.
     #[inline]
     pub fn name(&self, index: u8) -> Option<&Name> {

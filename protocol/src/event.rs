@@ -84,6 +84,10 @@ pub enum MoveReason {
     Operator,
     /// A failover drill.
     Drill,
+    /// No miner yet: the connection is to be kept for one. A session without a miner prepares it, and is not switched.
+    Stock,
+    /// A connection that was kept, for the miner or for any.
+    Kept,
 }
 
 /// Why a login that Adit made did not come to its end.
@@ -243,6 +247,9 @@ pub enum Event {
         /// The pool that the router chose.
         pool: PoolId,
     },
+    /// The miner asks to subscribe, and its pool was asked: the moment to give it a connection that was kept
+    /// ([`Session::adopt`](crate::session::Session::adopt)).
+    Subscribing,
     /// The current connection is of no use any more: close it. The session goes on without a pool: its owner
     /// prepares another one, lets it wait, or ends it.
     PoolLost {

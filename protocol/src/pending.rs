@@ -164,7 +164,7 @@ impl Pending {
     #[inline]
     pub fn open(&mut self, ticket: Ticket) -> u32 {
         debug_assert!(self.slots.len() < PENDING_WINDOW_COUNT_MAX);
-        let id = self.base.wrapping_add(self.slots.len() as u32);
+        let id = self.next_id();
         self.open_count += 1;
         self.owed_count += u32::from(ticket.asked.is_owed());
         self.handshake_count += u32::from(ticket.asked.is_handshake());
@@ -314,6 +314,12 @@ impl Pending {
         }
         let is_open = |slot: &Slot| matches!(slot, Slot::Open(ticket) if ticket.asked.is_handshake());
         self.slots.iter().position(is_open).map(|index| self.base.wrapping_add(index as u32))
+    }
+
+    /// The id that the next request gets.
+    #[inline]
+    pub fn next_id(&self) -> u32 {
+        self.base.wrapping_add(self.slots.len() as u32)
     }
 
     /// Requests whose answer the miner is owed.

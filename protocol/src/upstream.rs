@@ -4,7 +4,7 @@
 
 use crate::framer::PoolFramer;
 use crate::limits::{EXTRANONCE1_BYTES_MAX, EXTRANONCE2_SIZE_MAX};
-use crate::login::Login;
+use crate::login::{Answer, Login};
 use crate::message::{Message, Method};
 use crate::moment::Moment;
 use crate::pool::{Deadlines, PoolId, Terms};
@@ -93,6 +93,8 @@ pub struct Upstream {
     pub version_mask: u32,
     /// Counts up when the extranonce changes: shares of older jobs cannot be checked here any more.
     pub generation: u8,
+    /// What is added to the ids of our requests on this wire: another session may have used the same ones on it before.
+    pub id_offset: u32,
     /// Lines that were not Stratum.
     pub garbage_count: u16,
     /// Whether a job came.
@@ -106,6 +108,19 @@ pub struct Upstream {
     /// The miner's names as JSON strings for this pool, quotes included, at the indices that they have in
     /// [`Downstream`](crate::downstream::Downstream). Each is one use of the name, to be released.
     names: Vec<Option<Box<[u8]>>>,
+    /// Names that the pool accepted for an earlier session of this connection, and that the miner has not asked for.
+    pub spare_names: Vec<SpareName>,
+}
+
+/// A name that is authorised at the pool, and not yet known here.
+#[derive(Debug)]
+pub struct SpareName {
+    /// The bytes between the quotes as the miner sends them.
+    pub raw: Box<[u8]>,
+    /// How the pool calls it, a JSON string.
+    pub json: Box<[u8]>,
+    /// The pool's yes.
+    pub answer: Answer,
 }
 
 impl Default for Upstream {
@@ -120,12 +135,14 @@ impl Default for Upstream {
             difficulty: 0.0,
             version_mask: 0,
             generation: 0,
+            id_offset: 0,
             garbage_count: 0,
             had_job: false,
             clean_next: false,
             login: None,
             linger_until: Moment::NEVER,
             names: Vec::new(),
+            spare_names: Vec::new(),
         }
     }
 }
@@ -202,16 +219,21 @@ impl Upstream {
         json.push(b'"');
         json.extend_from_slice(upstream);
         json.push(b'"');
+        self.set_name_json(index, json.into());
+    }
+
+    /// The same for what is a JSON string already.
+    pub fn set_name_json(&mut self, index: u8, json: Box<[u8]>) {
         let index = usize::from(index);
         if self.names.len() <= index {
             self.names.resize(index + 1, None);
         }
-        self.names[index] = Some(json.into());
+        self.names[index] = Some(json);
     }
 
-    /// Forgets the name at this index. Whether there was one.
-    pub fn remove_name(&mut self, index: u8) -> bool {
-        self.names.get_mut(usize::from(index)).is_some_and(|name| name.take().is_some())
+    /// Forgets the name at this index, and returns it if there was one.
+    pub fn take_name(&mut self, index: u8) -> Option<Box<[u8]>> {
+        self.names.get_mut(usize::from(index))?.take()
     }
 }
 

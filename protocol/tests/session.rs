@@ -21,7 +21,7 @@ fn submit(id: &str, name: &str) -> String {
 fn a_miner_mines_through_it() {
     let mut rig = Rig::default();
     rig.miner("{\"id\": 1, \"method\": \"mining.subscribe\", \"params\": [\"cpuminer/2.5.1\"]}\n");
-    assert_eq!(rig.events, [Event::Dial { wire: Wire::A, pool: POOL }]);
+    assert_eq!(rig.events, [Event::Dial { wire: Wire::A, pool: POOL }, Event::Subscribing]);
     rig.connected(Wire::A);
     assert_eq!(
         rig.take_pool(),

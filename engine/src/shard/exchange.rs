@@ -332,7 +332,8 @@ impl Plane {
             Event::PoolLost { why, .. } => self.end_session(key, why, self.now),
             Event::Finish(reason) => self.finish(key, reason),
             // Nothing is prepared, and there is one pool only.
-            Event::Prepared { .. }
+            Event::Subscribing
+            | Event::Prepared { .. }
             | Event::Switched { .. }
             | Event::LoginFailed { .. }
             | Event::WireDone { .. }

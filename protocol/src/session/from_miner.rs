@@ -5,7 +5,7 @@ use crate::event::{CloseReason, Event, Oddity, Wire};
 use crate::limits::{LOGIN_PARAMS_BYTES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
 use crate::login::LoginStep;
 use crate::message::{Kind, Line, Message, Method};
-use crate::pending::{Asked, Ticket};
+use crate::pending::{Asked, Found, Ticket};
 use crate::pool::{Asks, PoolId};
 use crate::raw_id::RawId;
 use crate::replies::{self, LocalError};
@@ -113,6 +113,7 @@ impl Session {
                 self.downstream.agent_json = bounded(message.param(0), LOGIN_PARAMS_BYTES_MAX);
                 self.ask(message, Asked::Subscribe, cx);
                 self.tell_logins(LoginStep::Subscribe, cx);
+                cx.tell(Event::Subscribing);
             }
             Method::ExtranonceSubscribe => {
                 self.downstream.takes_extranonce = true;
@@ -169,8 +170,28 @@ impl Session {
             name.asked_count = name.asked_count.saturating_add(1);
             name.password = bounded(message.param(1), PASSWORD_BYTES_MAX);
         }
-        self.authorize_up(index, message, cx);
+        if !self.answer_spare(index, message, cx) {
+            self.authorize_up(index, message, cx);
+        }
         self.tell_logins(LoginStep::Authorize(index), cx);
+    }
+
+    /// Answers an authorize by what the pool said to it before the connection was this session's. Whether it did.
+    fn answer_spare(&mut self, index: u8, message: &Message<'_>, cx: &mut Context<'_>) -> bool {
+        let (Some(wire), Some(name)) = (self.current, self.downstream.name(index)) else { return false };
+        let spare_names = &mut self.wires[wire.index()].spare_names;
+        let Some(at) = spare_names.iter().position(|spare| spare.raw == name.raw) else { return false };
+        let spare = spare_names.swap_remove(at);
+        let pool = self.wire(wire).pool;
+        // The name has one use more, since it was asked for again.
+        cx.shared.workers.release(pool, &spare.raw);
+        let id = self.pending.next_id();
+        self.open(message, Asked::Authorize(index), cx);
+        let Found::Ticket(ticket) = self.pending.close(wire, id.into()) else { return true };
+        self.authorize_answered(index, pool, spare.answer.accepted, cx);
+        self.hold.push(Some(id), |out| spare.answer.write(out, ticket.miner_id.as_bytes()));
+        self.release_held(cx);
+        true
     }
 
     /// Sends an authorize to the current pool, in its words.
@@ -293,7 +314,8 @@ impl Session {
         let miner_id = RawId::keep(message.raw(message.id));
         let ticket =
             Ticket { miner_id, asked, wire: self.current, sent: cx.now, deadline: cx.now.plus_ms(reply_ms) };
-        let id = Decimal::new(self.pending.open(ticket));
+        let id_offset = self.current.map_or(0, |wire| self.wire(wire).id_offset);
+        let id = Decimal::new(self.pending.open(ticket).wrapping_add(id_offset));
         let member = if message.id.is_present() { Vec::new() } else { id_member(id) };
         (id, member)
     }

@@ -116,7 +116,10 @@ impl Session {
 
     pub(super) fn response(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
         let found = match value::id_number(message.raw(message.id)) {
-            Some(id) => (id, self.pending.close(wire, id)),
+            Some(id) => {
+                let id = id.wrapping_sub(self.wire(wire).id_offset.into());
+                (id, self.pending.close(wire, id))
+            }
             None => (0, Found::Nothing),
         };
         match found {
@@ -222,7 +225,7 @@ impl Session {
             if let Some(login) = &mut upstream.login {
                 login.forget_name(index);
             }
-            if upstream.remove_name(index) {
+            if upstream.take_name(index).is_some() {
                 cx.shared.workers.release(upstream.pool, &name.raw);
             }
         }

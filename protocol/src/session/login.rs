@@ -13,6 +13,7 @@ use crate::pending::{Asked, Ticket};
 use crate::pool::PoolId;
 use crate::raw_id::RawId;
 use crate::rewrite::Decimal;
+use crate::session::wires::VERSION;
 use crate::session::{Context, Session};
 use crate::upstream::{Extranonce, Link, Upstream, mask};
 use crate::value;
@@ -64,7 +65,7 @@ impl Session {
         let Some(login) = &mut self.wire_mut(wire).login else { return };
         login.until = until;
         self.also_configure(wire, cx);
-        if self.downstream.stage == Stage::Subscribing {
+        if self.downstream.stage == Stage::Subscribing || self.is_for_stock(wire) {
             self.also_subscribe(wire, cx);
         }
         if self.downstream.subscribes_extranonce {
@@ -77,6 +78,11 @@ impl Session {
         self.check_login(wire, cx);
     }
 
+    /// Whether the login is made for no miner yet.
+    pub(super) fn is_for_stock(&self, wire: Wire) -> bool {
+        self.wire(wire).login.as_ref().is_some_and(|login| login.why == MoveReason::Stock)
+    }
+
     /// What the miner asks while logins are made, they ask, too.
     pub(super) fn tell_logins(&mut self, step: LoginStep, cx: &mut Context<'_>) {
         for wire in Wire::ALL {
@@ -85,7 +91,12 @@ impl Session {
                 continue;
             }
             match step {
-                LoginStep::Configure => self.also_configure(wire, cx),
+                LoginStep::Configure => {
+                    if let Some(login) = &mut self.wire_mut(wire).login {
+                        login.configure = Step::Unasked;
+                    }
+                    self.also_configure(wire, cx);
+                }
                 LoginStep::Subscribe => self.also_subscribe(wire, cx),
                 LoginStep::ExtranonceSubscribe => {
                     self.also_ask(wire, step, "mining.extranonce.subscribe", b"[]", cx);
@@ -99,14 +110,16 @@ impl Session {
 
     fn also_configure(&mut self, wire: Wire, cx: &mut Context<'_>) {
         let params = self.downstream.configure_params.clone();
-        if !params.is_empty() {
+        let known = |login: &Login| login.configure.answer().is_some();
+        if !params.is_empty() && !self.wire(wire).login.as_deref().is_some_and(known) {
             self.also_ask(wire, LoginStep::Configure, "mining.configure", &params, cx);
         }
     }
 
     /// Without the session id that the miner may have named: another pool issued it.
     fn also_subscribe(&mut self, wire: Wire, cx: &mut Context<'_>) {
-        let params = [b"[", &*self.downstream.agent_json, b"]"].concat();
+        let agent = if self.is_for_stock(wire) { VERSION.as_bytes() } else { &self.downstream.agent_json };
+        let params = [b"[", agent, b"]"].concat();
         if self.wire(wire).login.as_ref().is_some_and(|login| matches!(login.subscribe, Step::Unasked)) {
             self.also_ask(wire, LoginStep::Subscribe, "mining.subscribe", &params, cx);
         }
@@ -155,7 +168,7 @@ impl Session {
             sent: cx.now,
             deadline: cx.now.plus_ms(reply_ms),
         };
-        let id = Decimal::new(self.pending.open(ticket));
+        let id = Decimal::new(self.pending.open(ticket).wrapping_add(upstream.id_offset));
         let out = cx.toward(wire);
         out.extend_from_slice(b"{\"id\":");
         out.extend_from_slice(id.as_bytes());

@@ -9,6 +9,7 @@
 //! A submit's way through the code: [`from_miner`] takes the line and opens its ticket in [`pending`](crate::pending),
 //! [`from_pool`] closes it with the pool's verdict, [`ending`] closes it when a deadline or a lost connection does.
 
+mod detached;
 mod ending;
 mod from_miner;
 mod from_pool;
@@ -19,6 +20,7 @@ mod shares;
 mod switch;
 mod wires;
 
+pub use detached::Prepared;
 pub use shared::{Context, SessionSettings, Shared};
 
 use crate::downstream::Downstream;
@@ -79,6 +81,9 @@ pub struct Session {
     settling: Option<Settling>,
     finished: bool,
 }
+
+/// Resident memory of an idle pair is promised to stay below 4 KiB; what is rare about a session is boxed.
+const _: () = assert!(size_of::<Session>() <= 1024);
 
 impl Session {
     /// A session for a miner that just connected.

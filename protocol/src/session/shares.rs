@@ -65,7 +65,7 @@ impl Session {
             sent: cx.now,
             deadline: cx.now.plus_ms(upstream.deadlines.submit_reply_ms.into()),
         };
-        let id = Decimal::new(self.pending.open(ticket));
+        let id = Decimal::new(self.pending.open(ticket).wrapping_add(upstream.id_offset));
         if renamed {
             return self.submit_renamed(wire, job, id, name_change, message, cx);
         }

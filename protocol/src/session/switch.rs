@@ -36,7 +36,7 @@ impl Session {
             login.until = Moment::NEVER;
             cx.tell(Event::Prepared { wire, pool, can_switch });
         }
-        if can_switch && self.settling.is_none() {
+        if can_switch && self.settling.is_none() && !self.is_for_stock(wire) {
             self.switch(wire, cx);
         }
     }

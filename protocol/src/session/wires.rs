@@ -10,7 +10,7 @@ use crate::session::{Context, Session};
 use crate::upstream::{Link, Upstream};
 
 /// What Adit calls itself at pools that ask.
-const VERSION: &str = concat!("\"adit/", env!("CARGO_PKG_VERSION"), "\"");
+pub(super) const VERSION: &str = concat!("\"adit/", env!("CARGO_PKG_VERSION"), "\"");
 
 impl Session {
     pub(super) fn pool_gone(&mut self, wire: Wire, why: Gone, cx: &mut Context<'_>) {
@@ -62,9 +62,12 @@ impl Session {
         let mut upstream = std::mem::take(self.wire_mut(wire));
         upstream.framer.release(&mut cx.shared.buffers);
         for (index, name) in self.downstream.names() {
-            if upstream.remove_name(index) {
+            if upstream.take_name(index).is_some() {
                 cx.shared.workers.release(upstream.pool, &name.raw);
             }
+        }
+        for name in upstream.spare_names {
+            cx.shared.workers.release(upstream.pool, &name.raw);
         }
         self.note_asides();
     }

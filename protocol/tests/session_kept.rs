@@ -1,0 +1,134 @@
+//! Prepared connections that outlive their session: a miner that comes back, and connections in stock.
+
+mod rig;
+
+use adit_protocol::event::{CloseReason, Event, MoveReason, Oddity, Wire};
+use adit_protocol::pool::PoolId;
+use adit_protocol::session::{Prepared, Session};
+use rig::{ORIGIN, Rig};
+
+const SPARE: PoolId = PoolId(2);
+const SUBSCRIBE: &str = "{\"id\":\"s\",\"method\":\"mining.subscribe\",\"params\":[\"rig/1.0\"]}\n";
+const JOB: &str = "{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"k1\",\"ab\",\"01\",\"02\",[],\"20000000\",\"1d00ffff\",\"66252f80\",true]}\n";
+
+fn authorize(id: u32, name: &str) -> String {
+    format!("{{\"id\":{id},\"method\":\"mining.authorize\",\"params\":[\"{name}\",\"x\"]}}\n")
+}
+
+/// A connection that was prepared for a miner that cannot be switched live; its last id is 1003.
+fn kept(rig: &mut Rig) -> Box<Prepared> {
+    rig.ends_without_pool = false;
+    rig.log_in("a.b");
+    rig.prepare(Wire::B, SPARE, MoveReason::PoolLost);
+    rig.connected(Wire::B);
+    rig.on(
+        Wire::B,
+        "{\"id\":1002,\"result\":[[],\"beef\",8]}\n{\"id\":1003,\"result\":true,\"error\":null}\n",
+    );
+    rig.on(Wire::B, &format!("{{\"method\":\"mining.set_difficulty\",\"params\":[8]}}\n{JOB}"));
+    assert!(rig.events.contains(&Event::Prepared { wire: Wire::B, pool: SPARE, can_switch: false }));
+    let mut kept = None;
+    rig.call(|session, cx| {
+        assert!(session.detach(Wire::A, cx).is_none(), "the current one stays");
+        kept = session.detach(Wire::B, cx);
+        assert!(session.detach(Wire::B, cx).is_none(), "once");
+        session.end(CloseReason::PoolClosed, cx.now, cx);
+    });
+    rig.take_pool();
+    rig.take_wire(Wire::B);
+    rig.events.clear();
+    kept.expect("prepared")
+}
+
+/// The miner connects again.
+fn back(rig: &mut Rig) {
+    rig.session = Session::new(rig.now, ORIGIN);
+}
+
+fn adopt(rig: &mut Rig, kept: Box<Prepared>) {
+    rig.call(|session, cx| session.adopt(Wire::B, kept, MoveReason::Kept, cx).expect("wanted"));
+}
+
+#[test]
+fn a_miner_that_comes_back_finds_its_new_pool_logged_in() {
+    let mut rig = Rig::default();
+    let kept = kept(&mut rig);
+    assert_eq!((kept.pool(), kept.names().collect::<Vec<_>>()), (SPARE, vec![&b"a.b"[..]]));
+    back(&mut rig);
+    rig.miner(SUBSCRIBE);
+    assert_eq!(rig.events.last(), Some(&Event::Subscribing));
+    adopt(&mut rig, kept);
+    assert_eq!(rig.take_wire(Wire::B), "", "the pool knows all of it");
+    assert_eq!(
+        rig.take_miner(),
+        format!(
+            "{{\"id\":\"s\",\"result\":[[],\"beef\",8]}}\n{{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[8]}}\n{JOB}"
+        )
+    );
+    assert!(
+        rig.events.contains(&Event::WireDone { wire: Wire::A }),
+        "the pool dialled meanwhile is not wanted"
+    );
+    rig.miner(&authorize(5, "a.b"));
+    assert_eq!(rig.take_miner(), "{\"id\":5,\"result\":true,\"error\":null}\n", "the pool said so before");
+    rig.miner(&authorize(6, "c.d"));
+    assert_eq!(rig.take_wire(Wire::B), authorize(1005, "P2.c.d"));
+    rig.on(Wire::B, "{\"id\":1003,\"result\":false}\n");
+    assert_eq!(rig.take_miner(), "", "an answer to the earlier session is nobody's");
+    assert!(rig.oddities().contains(&Oddity::StrayResponse));
+    rig.miner("{\"id\":7,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"k1\",\"00\",\"00\",\"00\"]}\n");
+    assert_eq!(
+        rig.take_wire(Wire::B),
+        "{\"id\":1006,\"method\":\"mining.submit\",\"params\":[\"P2.a.b\",\"k1\",\"00\",\"00\",\"00\"]}\n"
+    );
+    rig.on(Wire::B, "{\"id\":1006,\"result\":true}\n{\"id\":1005,\"result\":true}\n");
+    assert_eq!(rig.take_miner(), "{\"id\":6,\"result\":true}\n{\"id\":7,\"result\":true}\n");
+}
+
+#[test]
+fn ids_are_never_used_twice_on_one_connection() {
+    let mut rig = Rig::default();
+    let kept = kept(&mut rig);
+    back(&mut rig);
+    rig.miner(&format!("{SUBSCRIBE}{}", authorize(5, "other")));
+    adopt(&mut rig, kept);
+    // The name is asked for, and what was open at the first pool is answered by this one.
+    assert_eq!(rig.take_wire(Wire::B), authorize(1004, "P2.other"));
+    rig.on(Wire::B, "{\"id\":1004,\"result\":true}\n");
+    let heard = rig.take_miner();
+    assert!(heard.contains("\"beef\"") && heard.contains("{\"id\":5,\"result\":true}"), "{heard}");
+}
+
+#[test]
+fn a_connection_is_given_back_where_it_is_not_wanted() {
+    let mut rig = Rig::default();
+    let kept = kept(&mut rig);
+    back(&mut rig);
+    let mut left = None;
+    rig.call(|session, cx| left = session.adopt(Wire::B, kept, MoveReason::Kept, cx).err());
+    let kept = left.take().expect("before subscribe");
+    rig.miner(SUBSCRIBE);
+    rig.call(|session, cx| left = session.adopt(Wire::A, kept, MoveReason::Kept, cx).err());
+    left.expect("the place is taken").discard(&mut rig.shared);
+}
+
+#[test]
+fn a_session_without_a_miner_fills_the_stock() {
+    let mut rig = Rig::default();
+    rig.prepare(Wire::A, SPARE, MoveReason::Stock);
+    rig.connected(Wire::A);
+    let asked = rig.take_wire(Wire::A);
+    assert!(asked.starts_with("{\"id\":1000,\"method\":\"mining.subscribe\",\"params\":[\"adit/"), "{asked}");
+    rig.on(Wire::A, "{\"id\":1000,\"result\":[[],\"beef\",8]}\n");
+    assert!(rig.events.contains(&Event::Prepared { wire: Wire::A, pool: SPARE, can_switch: true }));
+    let mut stock = None;
+    rig.call(|session, cx| stock = session.detach(Wire::A, cx));
+    let stock = stock.expect("prepared, and not switched to");
+    back(&mut rig);
+    rig.miner(SUBSCRIBE);
+    rig.take_pool();
+    adopt(&mut rig, stock);
+    assert!(rig.take_miner().starts_with("{\"id\":\"s\",\"result\":[[],\"beef\",8]}\n"));
+    rig.miner(&authorize(5, "a.b"));
+    assert_eq!(rig.take_wire(Wire::B), authorize(1001, "P2.a.b"), "it costs one authorize");
+}
