@@ -213,7 +213,7 @@ impl Control for Operators {
             build: Build {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 commit: COMMIT.to_owned(),
-                rustc: env!("ADIT_RUSTC").to_owned(),
+                rustc: env!("BUILT_WITH_RUSTC").to_owned(),
             },
             process: self.process(),
             workers_online: totals.online_count as u64,
