@@ -28,7 +28,7 @@ use crate::vitals::Vitals;
 use busy::BusyMeter;
 
 /// The commit that this was built from, where whoever built it said so.
-const COMMIT: &str = match option_env!("ADIT_COMMIT") {
+const COMMIT: &str = match option_env!("BUILD_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
