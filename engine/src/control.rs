@@ -4,14 +4,14 @@
 mod busy;
 mod commands;
 mod ledger;
+mod pools;
 mod shard;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_admin::view::{
     Ban, Build, ConfigText, Counts, DatabaseHealth, DrillReport, HealthFacts, Latency, LimitUse, Pool,
-    PoolState, PoolsHealth, ProcessStats, Series, ShareCounts, Snapshot as Fleet, Span, Subject,
-    SystemHealth, Workers,
+    ProcessStats, Series, ShareCounts, Snapshot as Fleet, Span, Subject, SystemHealth, Workers,
 };
 use adit_admin::{AuditRecord, Caller, Command, Control, Done, Refusal};
 use adit_protocol::event::Outcome;
@@ -22,8 +22,6 @@ use crate::counters::{self, Counter, REJECT_CLASSES, Snapshot};
 use crate::curves::Curves;
 use crate::figures::{Figures, FleetTotals};
 use crate::process::{self, ProcessFigures};
-use crate::settings::PoolSettings;
-use crate::supervisor::POOL_NAME;
 use crate::vitals::Vitals;
 use busy::BusyMeter;
 
@@ -67,58 +65,24 @@ impl Operators {
         self
     }
 
-    /// The address of the pool as configured, without name and password.
-    fn pool_url(&self) -> String {
-        self.figures.settings.pools.first().map(PoolSettings::url).unwrap_or_default()
-    }
-
-    /// Why the pool cannot be used, if so.
-    fn pool_fault(&self) -> Option<&'static str> {
-        if self.figures.addresses.newest().is_empty() {
-            Some("its name has no address")
-        } else if self.figures.addresses.is_reachable() {
-            None
-        } else {
-            Some("the last attempt to connect failed")
+    /// Every pool. What is not counted per pool is told where there is only one: what all do is what is done there.
+    fn pools(&self, totals: &FleetTotals, shares: &ShareCounts, within: Duration) -> Vec<Pool> {
+        let mut pools = pools::views(&self.figures);
+        if let Some(curves) = &self.curves {
+            let words = curves.words(self.started_ms * 1_000, within);
+            for pool in &mut pools {
+                pool.reject_reasons = words.get(&*pool.name).cloned().unwrap_or_default();
+            }
         }
-    }
-
-    /// The one pool there is: what all do is what is done there.
-    fn pool(&self, sum: &Snapshot, totals: &FleetTotals, shares: ShareCounts, within: Duration) -> Pool {
-        let fault = self.pool_fault();
-        let vitals = || self.figures.shards.iter().map(|shard| &shard.vitals);
-        let mut connect_time = Latency::default();
-        vitals().for_each(|vitals| connect_time.merge(&vitals.connecting()));
-        let last_job = vitals().filter_map(Vitals::last_job_at).max();
-        let words = self
-            .curves
-            .as_ref()
-            .map(|curves| curves.words(self.started_ms * 1_000, within))
-            .unwrap_or_default();
-        Pool {
-            name: POOL_NAME.to_owned(),
-            url: self.pool_url(),
-            group: "default".to_owned(),
-            weight: 1,
-            share_wanted: 1.0,
-            share_achieved: 1.0,
-            state: if fault.is_some() { PoolState::Down } else { PoolState::Up },
-            reason: fault.unwrap_or_default().to_owned(),
-            since_ms: self.started_ms,
-            connections: sum.open(),
-            connects: sum.get(Counter::Dials).saturating_sub(sum.get(Counter::DialsFailed)),
-            connect_failures: Counts::from_iter([("dial", sum.get(Counter::DialsFailed))]),
-            connect_time,
-            shares,
-            reject_reasons: words.get(POOL_NAME).cloned().unwrap_or_default(),
-            verdict_time: self.verdict_time(),
-            hashrate: totals.hashrate,
-            jobs: sum.get(Counter::Jobs),
-            last_job_ms: last_job.map(|at| self.figures.clock.wall_us(at) / 1_000),
-            bytes_in: sum.get(Counter::BytesFromPools),
-            bytes_out: sum.get(Counter::BytesToPools),
-            ..Pool::default()
+        if let [only] = pools.as_mut_slice() {
+            let vitals = || self.figures.shards.iter().map(|shard| &shard.vitals);
+            vitals().for_each(|vitals| only.connect_time.merge(&vitals.connecting()));
+            let last_job = vitals().filter_map(Vitals::last_job_at).max();
+            only.last_job_ms = last_job.map(|at| self.figures.clock.wall_us(at) / 1_000);
+            (only.hashrate, only.verdict_time) = (totals.hashrate, self.verdict_time());
+            only.shares = shares.clone();
         }
+        pools
     }
 
     fn queue_rows_max(&self) -> u64 {
@@ -163,15 +127,10 @@ impl Operators {
 impl Control for Operators {
     fn health(&self) -> HealthFacts {
         let process = ProcessFigures::read();
-        let fault = self.pool_fault();
         let alive = self.figures.shards_alive();
         let draining = self.figures.is_stopping();
         HealthFacts {
-            pools: PoolsHealth {
-                usable: u32::from(fault.is_none()),
-                enabled: 1,
-                unusable: fault.map(|fault| (self.pool_url(), fault.to_owned())).into_iter().collect(),
-            },
+            pools: pools::health(&self.figures),
             database: self
                 .figures
                 .ledger
@@ -199,7 +158,7 @@ impl Control for Operators {
         let by_shard = self.figures.counters_by_shard();
         let totals = self.figures.fleet(within);
         let shares = ShareCounts { accepted_difficulty: totals.difficulty_accepted, ..shares(&sum) };
-        let pool = self.pool(&sum, &totals, shares.clone(), within.saturating_sub(begun.elapsed()));
+        let pools = self.pools(&totals, &shares, within.saturating_sub(begun.elapsed()));
         let parts = by_shard.iter().zip(&self.figures.shards).enumerate();
         let parts = parts.zip(self.busy_shares()).zip(&totals.answer_ages_us);
         let by_shard = parts
@@ -222,7 +181,7 @@ impl Control for Operators {
             shares,
             verdict_time: self.verdict_time(),
             shards: by_shard,
-            pools: vec![pool],
+            pools,
             ledger: self
                 .figures
                 .ledger

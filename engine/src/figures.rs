@@ -18,13 +18,13 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Snapshot};
 use crate::history::Memory;
 use crate::latency::{self, Latency};
-use crate::resolver::PoolAddresses;
+use crate::pools::control::PoolsPublished;
+use crate::pools::counters::PoolCounters;
 use crate::roster::Roster;
 use crate::settings::Settings;
 use crate::shard::Mail;
 use crate::shard::mailbox::Mailbox;
-use crate::shard::workers::FleetFigures;
-use crate::supervisor::POOL_NAME;
+use crate::shard::workers::{FleetFigures, WorkerFigures};
 use crate::vitals::Vitals;
 use crate::worker_views;
 use crate::workers::Registry;
@@ -39,6 +39,8 @@ pub struct ShardFigures {
     pub core: Option<usize>,
     /// Its counters.
     pub counters: Counters,
+    /// Its counters per pool.
+    pub pool_counters: PoolCounters,
     /// Its latencies.
     pub latency: Latency,
     /// Signs of life.
@@ -71,8 +73,8 @@ pub struct Figures {
     pub settings: Arc<Settings>,
     /// Who is connected.
     pub admission: Admission,
-    /// Where the pool is, and whether it could be reached.
-    pub addresses: PoolAddresses,
+    /// Which pools there are, and how they stand.
+    pub pools: PoolsPublished,
     /// How the ledger is, if one is kept.
     pub ledger: Option<Arc<Health>>,
     /// The way of audit events into it.
@@ -126,11 +128,13 @@ impl Figures {
     /// Every worker over all shards, and every one that the ledger remembers, after `within` at the latest.
     pub fn workers(&self, within: Duration) -> Workers {
         let roster = Roster::ask(&self.shards, within, self.clock.now(), self.now_us());
-        let (now_us, pool) = (self.now_us(), POOL_NAME.into());
+        let (now_us, catalogue) = (self.now_us(), self.pools.catalogue());
         let past = self.memory.get().map(|history| &history.workers);
-        let view = |key: u32, figures, past| {
+        let view = |key: u32, figures: Option<&WorkerFigures>, past| {
             let name = self.registry.keys().worker_name(WorkerKey(key))?;
-            Some(worker_views::worker(&name, &pool, figures, past, now_us))
+            let pool = figures.and_then(|figures| catalogue.get(figures.pool));
+            let pool = pool.map(|entry| entry.settings.name.as_str().into());
+            Some(worker_views::worker(&name, pool, figures, past, now_us))
         };
         let present = roster.workers.values().filter(|figures| worker_views::is_worth_telling(figures));
         let mut all: Vec<_> = present

@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::{self, RecvTimeoutError, Sender};
@@ -33,8 +32,6 @@ pub struct PoolAddresses(Arc<Shared>);
 struct Shared {
     answer: Mutex<Arc<[SocketAddr]>>,
     first: Condvar,
-    /// Whether the last dial found nobody at any address.
-    unreachable: AtomicBool,
 }
 
 impl PoolAddresses {
@@ -50,16 +47,6 @@ impl PoolAddresses {
             self.0.first.wait_for(&mut answer, limit);
         }
         !answer.is_empty()
-    }
-
-    /// Notes how a dial ended: at one of the addresses, or at none.
-    pub fn note_dial(&self, reached: bool) {
-        self.0.unreachable.store(!reached, Ordering::Relaxed);
-    }
-
-    /// Whether the last dial reached one of the addresses; true before the first.
-    pub fn is_reachable(&self) -> bool {
-        !self.0.unreachable.load(Ordering::Relaxed)
     }
 
     fn publish(&self, addresses: Arc<[SocketAddr]>) {

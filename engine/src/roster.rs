@@ -115,7 +115,6 @@ mod tests {
     use std::thread;
 
     use adit_protocol::event::Outcome;
-    use adit_protocol::names::NameRule;
 
     use super::*;
     use crate::clock::Clock;
@@ -138,6 +137,7 @@ mod tests {
         let figures = ShardFigures {
             core: None,
             counters: counters::counters().1,
+            pool_counters: crate::pools::counters::pool_counters().1,
             latency: Recorder::new().1,
             vitals: vitals::vitals().1,
             mailbox: Arc::downgrade(&mailbox),
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_worker_on_two_shards_is_one_worker() {
-        let registry = Registry::new(NameRule::new(None, None).unwrap(), Arc::default());
+        let registry = Registry::new(Arc::default());
         let clock = Clock::start();
         let [mut one, mut other] = [1, 2].map(|_| Workers::new(clock, registry.clone(), WORKERS_COUNT_MAX));
         let here = |n| IpAddr::V4(Ipv4Addr::new(127, 0, 0, n));
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_does_not_answer_is_told_and_not_waited_for() {
-        let registry = Registry::new(NameRule::new(None, None).unwrap(), Arc::default());
+        let registry = Registry::new(Arc::default());
         let mut workers = Workers::new(Clock::start(), registry, WORKERS_COUNT_MAX);
         (1..1_000).for_each(|worker| workers.arrived(worker, Ipv4Addr::LOCALHOST.into(), "", Moment(0)));
         let (mailboxes, figures): (Vec<_>, Vec<_>) = [shard(), shard(), shard()].into_iter().unzip();

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use adit_admin::Events;
 use adit_store::ledger::{Ledger, LedgerConfig};
-use adit_store::record::Note;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use hdrhistogram::Histogram;
@@ -25,9 +24,12 @@ use crate::listen::{self, ListenError};
 use crate::news::desk::Desk;
 use crate::news::herald::Herald;
 use crate::news::{Bell, Line};
-use crate::resolver::{PoolAddresses, Resolver};
+use crate::pools::catalogue::CatalogueError;
+use crate::pools::control::{PoolControl, PoolsPublished};
+use crate::pools::counters::pool_counters;
+use crate::pools::reports::Reports;
 use crate::ring::eventfd::EventFd;
-use crate::settings::{PoolSettings, Settings};
+use crate::settings::Settings;
 use crate::shard::books::Books;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{self, Mail, Seed};
@@ -40,23 +42,19 @@ const EXECUTOR_IO_BYTES: usize = 64 * 1024;
 const EXECUTOR_RING_DEPTH: usize = 64;
 /// Shards that can be started; far beyond any machine's cores.
 const SHARDS_COUNT_MAX: usize = 1024;
-/// How long to wait for the pool's name before the first miner may come.
-const FIRST_LOOK_UP: Duration = Duration::from_secs(3);
 /// How long to wait for what the ledger remembers before the first miner may come.
 const HISTORY_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the ledger may take for its last rows when Adit stops.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
-/// What the one pool there is goes by.
-pub(crate) const POOL_NAME: &str = "default";
 /// How often the spread of connections is logged while it changes.
 const SPREAD_LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Why Adit did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// [`Settings`] that name no pool.
-    #[error("no pool is configured")]
-    NoPool,
+    /// The pools.
+    #[error(transparent)]
+    Pools(#[from] CatalogueError),
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -85,10 +83,9 @@ pub struct Running {
     clock: Clock,
     figures: Figures,
     ledger: Option<Ledger>,
-    _resolver: Resolver,
     /// Tells operators what shards have to tell.
     herald: Option<Herald>,
-    /// Its end stops the thread that logs the spread.
+    /// Its end stops the thread that logs the spread, and the control of pools.
     _watch: Sender<()>,
 }
 
@@ -106,27 +103,18 @@ impl Supervisor {
         let shards_count = settings.shards.map_or(cores.len(), usize::from).clamp(1, SHARDS_COUNT_MAX);
         let (listen_addresses, listeners) = bind(&settings.listeners, shards_count)?;
 
-        let pool = settings.pools.first().ok_or(StartError::NoPool)?;
-        let refresh = Duration::from_millis(settings.timeouts.resolve_refresh_ms);
-        let resolver = Resolver::start(&pool.host, pool.port, refresh)?;
-        if !resolver.addresses().wait(FIRST_LOOK_UP) {
-            log::warn!("pool {}: no address yet; miners are turned away until there is one", pool.host);
-        }
-
+        let settings = Arc::new(settings);
         let clock = Clock::start();
         let (ledger, books) = open_ledger(&settings, shards_count, clock)?;
         let names = ledger.as_ref().map(|ledger| ledger.names().clone()).unwrap_or_default();
-        let workers = Registry::new(pool.name_rule.clone(), names);
+        let workers = Registry::new(names);
+        let events = Events::default();
+        let (control, reports) = PoolControl::new(settings.clone(), workers.clone(), clock, events.clone())?;
+        let pools = control.published().clone();
         let memory = recall(&settings, &workers, clock)?;
-        let common = Common {
-            workers,
-            clock,
-            admission: Admission::new(&settings.limits),
-            addresses: resolver.addresses().clone(),
-            settings: Arc::new(settings),
-            events: Events::default(),
-            bell: Arc::default(),
-        };
+        let admission = Admission::new(&settings.limits);
+        let bell = Arc::default();
+        let common = Common { settings, workers, clock, admission, pools, reports, events, bell };
         let (watch, stopped) = channel::bounded(0);
         let mut running = Running {
             shards: Vec::new(),
@@ -136,7 +124,7 @@ impl Supervisor {
                 shards: Vec::new(),
                 settings: common.settings.clone(),
                 admission: common.admission.clone(),
-                addresses: common.addresses.clone(),
+                pools: common.pools.clone(),
                 ledger: ledger.as_ref().map(|ledger| ledger.health().clone()),
                 audit: ledger.as_ref().map(|ledger| ledger.events().clone()),
                 stopping: Arc::default(),
@@ -147,7 +135,6 @@ impl Supervisor {
                 answers: Arc::default(),
             },
             ledger,
-            _resolver: resolver,
             herald: None,
             _watch: watch,
         };
@@ -161,6 +148,9 @@ impl Supervisor {
         let lines = running.shards.iter().map(|shard| shard.line.clone()).collect();
         let names = common.workers.keys().clone();
         running.herald = Some(Herald::start(lines, common.bell.clone(), names, common.events.clone())?);
+        let told = running.figures.shards.iter();
+        let told = told.map(|shard| (shard.mailbox.clone(), shard.pool_counters.clone())).collect();
+        control.start(told, stopped.clone())?;
         watch_spread(running.figures.clone(), stopped)?;
         running.figures.audit("start", "adit", "", concat!("version ", env!("CARGO_PKG_VERSION")));
         log::info!("{shards_count} shards listen on {:?}", running.listen_addresses);
@@ -174,7 +164,8 @@ struct Common {
     workers: Arc<Registry>,
     clock: Clock,
     admission: Admission,
-    addresses: PoolAddresses,
+    pools: PoolsPublished,
+    reports: Reports,
     events: Events,
     bell: Arc<Bell>,
 }
@@ -191,6 +182,7 @@ impl Shard {
         let (ring_eventfd, park_eventfd) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
         let mailbox = Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone()));
         let (writer, counters) = counters::counters();
+        let (pool_writer, pool_counters) = pool_counters();
         let (recorder, latency) = Recorder::new();
         let (vitals_writer, vitals) = vitals::vitals();
         let line = Line::new(number as u32, common.bell.clone());
@@ -206,13 +198,16 @@ impl Shard {
             counters: writer,
             latency: recorder,
             admission: common.admission.clone(),
-            addresses: common.addresses.clone(),
+            pools: common.pools.view(),
+            reports: common.reports.clone(),
+            pool_counters: pool_writer,
             books,
             vitals: vitals_writer,
             news,
         };
         let thread = Some(spawn(number, core, seed)?);
-        let figures = ShardFigures { core, counters, latency, vitals, mailbox: Arc::downgrade(&mailbox) };
+        let mailbox_seen = Arc::downgrade(&mailbox);
+        let figures = ShardFigures { core, counters, pool_counters, latency, vitals, mailbox: mailbox_seen };
         Ok((Self { mailbox, thread, line }, figures))
     }
 }
@@ -328,16 +323,9 @@ fn open_ledger(
     clock: Clock,
 ) -> Result<(Option<Ledger>, Vec<Option<Books>>), StartError> {
     let Some(path) = &settings.ledger else { return Ok((None, (0..shards_count).map(|_| None).collect())) };
-    let (ledger, mut outboxes) = Ledger::start(&LedgerConfig::new(path), shards_count)?;
-    let url = settings.pools.first().map(PoolSettings::url).unwrap_or_default();
-    let pool = ledger.names().pool(POOL_NAME);
-    if let Some(first) = outboxes.first_mut() {
-        let seen = Note::PoolSeen { pool, at_us: clock.wall_us(clock.now()), url: url.into() };
-        // Nothing else is in it yet.
-        let _ = first.note(seen);
-    }
+    let (ledger, outboxes) = Ledger::start(&LedgerConfig::new(path), shards_count)?;
     let books = outboxes.into_iter().enumerate();
-    let books = books.map(|(shard, outbox)| Some(Books::new(outbox, clock, shard, pool)));
+    let books = books.map(|(shard, outbox)| Some(Books::new(outbox, clock, shard)));
     Ok((Some(ledger), books.collect()))
 }
 

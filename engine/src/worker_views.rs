@@ -15,7 +15,7 @@ use crate::shard::workers::{Shares, WorkerFigures};
 /// A worker by its figures and its past, of which there is at least one.
 pub(crate) fn worker(
     name: &Arc<str>,
-    pool: &Arc<str>,
+    pool: Option<Arc<str>>,
     figures: Option<&WorkerFigures>,
     past: Option<&Past>,
     now_us: u64,
@@ -23,7 +23,7 @@ pub(crate) fn worker(
     let mut view = Worker {
         name: name.clone(),
         upstream_name: name.clone(),
-        pool: Some(pool.clone()),
+        pool,
         hashrate: rates(
             figures.map(|figures| &figures.hashrate),
             past.and_then(|past| past.hashrate.as_ref()),

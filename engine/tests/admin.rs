@@ -75,11 +75,15 @@ fn a_proxy_whose_pool_answers_is_well() {
 fn a_proxy_without_a_pool_is_alive_and_not_ready() {
     let nobody =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-    let (adit, address) = start(&format!("stratum+tcp://{nobody}"), &[]);
+    let (adit, address) = start(&format!("stratum+tcp://{nobody}"), &["--set", "failover.failures_count=1"]);
     let mut miner = TcpStream::connect(adit.address()).expect("connected");
     miner.write_all(b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n").expect("asked");
     assert!(wait::until(PATIENCE, || get(&address, "/ready").0 == 503), "{:?}", get(&address, "/ready"));
-    assert!(get(&address, "/health").1.contains("failed"), "{:?}", get(&address, "/health"));
+    assert!(
+        get(&address, "/health").1.contains("it cannot be connected to"),
+        "{:?}",
+        get(&address, "/health")
+    );
     assert_eq!(get(&address, "/live").0, 200);
 }
 

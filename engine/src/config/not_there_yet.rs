@@ -12,11 +12,10 @@ pub fn refuse(config: Config) -> Result<Config, ConfigErrors> {
 fn fault_of(shown: &Shown) -> Option<ConfigError> {
     let parts: Vec<_> = shown.key.split('.').collect();
     let (problem, allowed) = match parts.as_slice() {
-        ["pools", "0", "url" | "user" | "password" | "worker_name"] => return None,
+        ["pools", "0", "url" | "user" | "password" | "worker_name" | "timeouts", ..] => return None,
         ["pools", "0", key, ..] => (format!("{key} of a pool is not there yet"), "none"),
         ["pools", _, "url"] => ("more than one pool is not there yet".to_owned(), "one pool, pools.0"),
-        [table @ ("groups" | "routes" | "failover"), ..] => (format!("{table} are not there yet"), "none"),
-        ["timeouts", "first_job_ms"] => ("it is not there yet".to_owned(), "none"),
+        [table @ ("groups" | "routes"), ..] => (format!("{table} are not there yet"), "none"),
         // Among them all others of a further pool, which is told once.
         _ => return None,
     };

@@ -18,7 +18,7 @@ const PRIORITY_MAX: u16 = 1_000;
 const WEIGHT_MAX: u32 = 10_000;
 const WARM_STANDBY_MAX: u16 = 64;
 /// Most failures or rejects that can be asked for before something happens.
-const FAILURES_COUNT_MAX: u32 = 1_000;
+const FAILURES_COUNT_MAX: u32 = 1_000_000;
 
 /// What is known of a pool while the others are read.
 struct Draft {

@@ -259,9 +259,7 @@ fn a_second_pool_is_not_there_yet() {
         "line 4, column 7: pools.1.url = \"stratum+tcp://two.example:3333\": more than one pool is not there yet; \
          allowed: one pool, pools.0"
     );
-    for line in
-        ["priority = 2", "weight = 2", "enabled = false", "timeouts.connect_ms = 5", "group = \"default\""]
-    {
+    for line in ["priority = 2", "weight = 2", "enabled = false", "group = \"default\""] {
         let (_directory, sources) = with_file(&format!("{POOL}{line}\n"));
         let told = load(sources).expect_err(line).to_string();
         assert!(told.contains(" is not there yet; allowed: none"), "{told}");

@@ -169,7 +169,7 @@ fn the_shortest_backoff_is_not_longer_than_the_longest() {
         ),
         (
             "failures_count = 0",
-            "line 4, column 18: failover.failures_count = 0: it is out of bounds; allowed: a whole number from 1 to 1000",
+            "line 4, column 18: failover.failures_count = 0: it is out of bounds; allowed: a whole number from 1 to 1000000",
         ),
         (
             "grace_ms = 86400001",

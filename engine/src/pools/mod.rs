@@ -5,16 +5,28 @@
 //!  (where a miner came in, how it is called)   (what sessions and probes report)
 //! ```
 //!
-//! All of it pure: no sockets, no clock, no randomness, no locks. Whoever owns those tells these modules what happened, and
-//! when, and asks them what follows. Not here: how a live miner is moved to the pool that was chosen.
+//! Pure: `network`, `pattern`, `settings`. They know no sockets, no clock, no randomness, no locks; whoever owns those
+//! tells them what happened, and when, and asks them what follows. The rest runs: `catalogue` (which pools, under which
+//! numbers), `standing` (how they stand, for all shards to read), `view` (both, where one is chosen), `reports` (what
+//! shards say about them), `probe`, `counters`, `reserved`. Not here: how a live miner is moved to the pool that was chosen
+//! ([`crate::shard`]).
 
 pub mod breaker;
+pub mod catalogue;
+pub mod control;
+pub mod counters;
 pub mod explain;
 pub mod network;
 pub mod pattern;
 pub mod plan;
+pub mod probe;
 pub mod reload;
 pub mod rendezvous;
+pub mod reports;
+pub mod reserved;
 pub mod routes;
 pub mod settings;
 pub mod split;
+pub mod standing;
+pub mod status;
+pub mod view;

@@ -17,7 +17,7 @@ pub struct Token {
     pub index: u32,
     /// How often the slot was used before; only the low [`Token::GENERATION_BITS`] bits come back.
     pub generation: u32,
-    /// Which of the owner's sockets.
+    /// Which of the owner's three sockets.
     pub side: Side,
 }
 

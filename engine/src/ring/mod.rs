@@ -85,7 +85,7 @@ impl Operation {
 pub struct Arena {
     /// Bytes for miners.
     pub to_miner: Vec<u8>,
-    /// Bytes for pools, by the wire that they go on.
+    /// Bytes for pools, by wire.
     pub to_wires: [Vec<u8>; 2],
 }
 
@@ -98,17 +98,17 @@ impl Arena {
         }
     }
 
-    /// A range of the bytes for one side.
-    fn bytes(&self, side: Side, range: Range<usize>) -> Option<&[u8]> {
+    /// What a side is to be sent.
+    fn get(&self, side: Side) -> &[u8] {
         match side {
-            Side::Miner => self.to_miner.get(range),
-            Side::Pool(wire) => self.to_wires[wire.index()].get(range),
+            Side::Miner => &self.to_miner,
+            Side::Pool(wire) => &self.to_wires[wire.index()],
         }
     }
 
     fn clear(&mut self) {
-        for side in Side::ALL {
-            let bytes = self.toward(side);
+        let [a, b] = &mut self.to_wires;
+        for bytes in [&mut self.to_miner, a, b] {
             bytes.clear();
             if bytes.capacity() > ARENA_KEPT_BYTES {
                 bytes.shrink_to(ARENA_KEPT_BYTES);

@@ -198,7 +198,7 @@ impl Ring {
     fn push_planned(&mut self) {
         let planned = std::mem::take(&mut self.planned);
         for (index, send) in planned.iter().enumerate() {
-            let Some(bytes) = self.arena.bytes(send.token.side, send.range.clone()) else {
+            let Some(bytes) = self.arena.get(send.token.side).get(send.range.clone()) else {
                 self.short.push((index, -libc::EINVAL));
                 continue;
             };
@@ -227,8 +227,9 @@ impl Ring {
                 Err(Errno(libc::EAGAIN)) => (0, None),
                 Err(error) => (0, Some(error)),
             };
-            let rest = send.range.start.saturating_add(taken)..send.range.end;
-            let unsent = self.arena.bytes(send.token.side, rest).unwrap_or_default();
+            let bytes = self.arena.get(send.token.side);
+            let unsent =
+                bytes.get(send.range.start.saturating_add(taken)..send.range.end).unwrap_or_default();
             self.failed_sends.push(FailedSend { token: send.token, unsent: unsent.to_vec(), broken });
         }
         self.planned.clear();

@@ -132,11 +132,12 @@ impl Plane {
         };
         log::debug!("{peer}: connected");
         self.counters.count(Counter::Accepted);
+        let origin = Origin { listener: listener as u16, address: peer.ip().to_canonical() };
+        let session = Session::new(self.now, origin);
         let record = Record::new(peer, self.now);
         self.vitals.arrived();
         self.news.opened(peer, self.now);
-        let origin = Origin { listener: listener as u16, address: peer.ip().to_canonical() };
-        let key = self.pairs.insert(Pair::new(socket, place, Session::new(self.now, origin), record));
+        let key = self.pairs.insert(Pair::new(socket, place, session, record));
         self.arm_receive(key, Side::Miner);
         self.set_timer(key);
         if self.stop_at.is_some() {

@@ -26,7 +26,6 @@ pub struct Books {
     outbox: Outbox,
     clock: Clock,
     shard: u16,
-    pool: PoolKey,
     /// When the outbox wants to be looked after; never while nothing was put in.
     tick_at: Moment,
 }
@@ -41,6 +40,8 @@ pub(super) struct Record {
     pub(super) stage: Stage,
     /// Given at the first valid request.
     session: SessionKey,
+    /// Where it mines, or did last.
+    pub(super) pool: PoolKey,
     /// The first name that the pool accepted.
     worker: WorkerKey,
     /// Bytes from the miner, to the miner.
@@ -59,6 +60,7 @@ impl Record {
             port: peer.port(),
             stage: Stage::default(),
             session: SessionKey::NONE,
+            pool: PoolKey::NONE,
             worker: WorkerKey::UNKNOWN,
             miner_bytes: [0; 2],
             pool_bytes: [0; 2],
@@ -73,9 +75,9 @@ impl Record {
 }
 
 impl Books {
-    /// Enters what happens on shard number `shard`, all of it at `pool`, into `outbox`.
-    pub fn new(outbox: Outbox, clock: Clock, shard: usize, pool: PoolKey) -> Self {
-        Self { outbox, clock, shard: shard as u16, pool, tick_at: Moment::NEVER }
+    /// Enters what happens on shard number `shard` into `outbox`.
+    pub fn new(outbox: Outbox, clock: Clock, shard: usize) -> Self {
+        Self { outbox, clock, shard: shard as u16, tick_at: Moment::NEVER }
     }
 
     /// When [`Books::tick`] has something to do.
@@ -109,7 +111,14 @@ impl Books {
 
     /// A share ended.
     #[inline]
-    pub(super) fn share(&mut self, record: &mut Record, share: &ClosedShare, reasons: &Reasons, now: Moment) {
+    pub(super) fn share(
+        &mut self,
+        record: &mut Record,
+        share: &ClosedShare,
+        pool: PoolKey,
+        reasons: &Reasons,
+        now: Moment,
+    ) {
         record.shares.add(share.outcome);
         let reason = self.outbox.reason(share.reason, reasons.text(share.reason));
         self.outbox.push(ShareRow {
@@ -120,7 +129,7 @@ impl Books {
             latency_us: u32::try_from(now.since_us(share.submitted)).unwrap_or(u32::MAX),
             worker: WorkerKey(share.worker),
             job: share.job.0,
-            pool: self.pool,
+            pool,
             reason,
             code: share.code,
             outcome: share.outcome,
@@ -153,7 +162,7 @@ impl Books {
             session: record.session,
             opened_us: self.clock.wall_us(record.accepted),
             address: record.address,
-            pool: self.pool,
+            pool: record.pool,
             shard: self.shard,
         }
     }

@@ -1,15 +1,17 @@
-//! Connecting to the pool: its addresses in turn, each with its share of the connect deadline.
+//! Connecting to a pool: its addresses in turn, each with its share of the connect deadline.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use adit_protocol::event::{Gone, Side, Wire};
 use adit_protocol::moment::Moment;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::pair::{Dialling, Key, Phase};
+use super::pair::{Key, Phase};
 use super::plane::Plane;
+use super::wires::Dialling;
 use crate::counters::Counter;
 use crate::listen;
 use crate::ring::completion::Errno;
@@ -18,67 +20,74 @@ use crate::ring::completion::Errno;
 const ATTEMPT_MS_MIN: u64 = 1_000;
 
 impl Plane {
-    /// The session wants its pool on this wire.
+    /// Connects a place to the pool that it was given to.
     pub(super) fn dial(&mut self, key: Key, wire: Wire) {
-        let addresses = self.addresses.newest();
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let until = self.now.plus_ms(self.connect_ms);
-        pair.dialling = Some(Box::new(Dialling {
-            wire,
+        let place = pair.wire_mut(wire);
+        let entry = self.pools.catalogue.get(place.pool);
+        // A pool that a reload took away has no address any more.
+        let addresses = entry.map_or_else(Arc::default, |entry| entry.addresses().newest());
+        let connect_ms = entry.map_or(0, |entry| entry.settings.timeouts.connect_ms);
+        place.dialling = Some(Box::new(Dialling {
             addresses,
             next: 0,
+            connect_ms,
             attempt_until: Moment::NEVER,
-            until,
+            until: self.now.plus_ms(connect_ms),
             timed_out: false,
         }));
-        self.try_next_address(key, Gone::DialFailed);
+        self.try_next_address(key, wire, Gone::DialFailed);
     }
 
     /// A connect ended.
     pub(super) fn on_connected(&mut self, key: Key, side: Side, result: Result<(), Errno>) {
-        let (Some(pair), Side::Pool(wire)) = (self.pairs.get_mut(key), side) else { return };
-        pair.end_mut(side).connecting = false;
-        if pair.phase != Phase::Open {
+        let Side::Pool(wire) = side else { return };
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let is_open = pair.phase == Phase::Open;
+        let place = pair.wire_mut(wire);
+        place.end.connecting = false;
+        if !is_open {
             return self.ending_moved(key);
         }
+        let Some(dialling) = &place.dialling else { return self.wire_moved(key, side) };
         let Err(error) = result else {
-            if let Some(dialling) = pair.dialling.take() {
-                let left_us = dialling.until.since_us(self.now);
-                self.vitals.connecting.record((self.connect_ms * 1_000).saturating_sub(left_us));
-            }
-            self.addresses.note_dial(true);
+            let left_us = dialling.until.since_us(self.now);
+            self.vitals.connecting.record((dialling.connect_ms * 1_000).saturating_sub(left_us));
+            place.dialling = None;
             self.arm_receive(key, side);
             self.connected(key, wire);
             self.send_waiting(key, side);
             return;
         };
+        let timed_out = dialling.timed_out;
+        place.end.socket = None;
         self.counters.count(Counter::DialsFailed);
-        pair.end_mut(side).socket = None;
-        let timed_out = pair.dialling.as_ref().is_some_and(|dialling| dialling.timed_out);
         let why = if timed_out { Gone::DialTimeout } else { Gone::DialFailed };
         if !timed_out {
             log::debug!("connect: {error}");
         }
-        self.try_next_address(key, why);
+        self.try_next_address(key, wire, why);
     }
 
-    /// Ends the present attempt if its time is over. Its completion says when it has ended.
-    pub(super) fn give_up_attempt(&mut self, key: Key) {
+    /// Ends the present attempts whose time is over. Their completions say when they have ended.
+    pub(super) fn give_up_attempts(&mut self, key: Key) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let Some(dialling) = &mut pair.dialling else { return };
-        if dialling.attempt_until <= self.now {
-            dialling.timed_out = true;
-            dialling.attempt_until = Moment::NEVER;
-            self.ring.cancel_connect(key.token(Side::Pool(dialling.wire)));
+        for wire in Wire::ALL {
+            let Some(dialling) = &mut pair.wire_mut(wire).dialling else { continue };
+            if dialling.attempt_until <= self.now {
+                dialling.timed_out = true;
+                dialling.attempt_until = Moment::NEVER;
+                self.ring.cancel_connect(key.token(Side::Pool(wire)));
+            }
         }
     }
 
     /// Tries addresses until a connect is in flight; tells the session `why` not when none is left.
-    fn try_next_address(&mut self, key: Key, mut why: Gone) {
+    fn try_next_address(&mut self, key: Key, wire: Wire, mut why: Gone) {
+        let side = Side::Pool(wire);
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let Some(dialling) = &mut pair.dialling else { return };
-        let side = Side::Pool(dialling.wire);
-        let end = &mut pair.wires[dialling.wire.index()];
+        let place = pair.wire_mut(wire);
+        let Some(dialling) = &mut place.dialling else { return };
         while let Some(&address) = dialling.addresses.get(dialling.next)
             && self.now < dialling.until
         {
@@ -93,18 +102,17 @@ impl Plane {
                     continue;
                 }
             };
-            let attempt_ms = (self.connect_ms / dialling.addresses.len() as u64).max(ATTEMPT_MS_MIN);
+            let attempt_ms = (dialling.connect_ms / dialling.addresses.len() as u64).max(ATTEMPT_MS_MIN);
             dialling.attempt_until = self.now.plus_ms(attempt_ms).min(dialling.until);
             dialling.timed_out = false;
             self.ring.connect(socket.as_fd(), address, key.token(side));
-            end.connecting = true;
-            end.socket = Some(socket);
+            place.end.connecting = true;
+            place.end.socket = Some(socket);
             return self.set_timer(key);
         }
-        self.addresses.note_dial(false);
-        pair.dialling = None;
-        (end.broken, end.lost) = (true, true);
-        end.output.discard();
+        place.dialling = None;
+        (place.end.broken, place.end.lost) = (true, true);
+        place.end.output.discard();
         self.lost.push((key, side, why));
     }
 }

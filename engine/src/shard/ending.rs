@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
-use adit_protocol::event::{CloseReason, Side};
+use adit_protocol::event::{CloseReason, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::workers::NO_WORKER;
 use socket2::SockRef;
@@ -11,6 +11,7 @@ use socket2::SockRef;
 use super::Whom;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
+use crate::pools::counters::PoolCounter;
 
 /// How long last bytes may take, and how long a peer may take to close after we did.
 const FLUSH_MS: u64 = 1_000;
@@ -34,19 +35,24 @@ impl Plane {
             self.workers.left(worker, self.now);
         }
         pair.phase = Phase::Flushing(self.now.plus_ms(FLUSH_MS));
-        pair.dialling = None;
-        for side in Side::ALL {
-            let end = pair.end_mut(side);
-            end.paused = false;
-            if end.connecting {
+        for wire in Wire::ALL {
+            let place = pair.wire_mut(wire);
+            place.forget_dial();
+            if place.is_open() {
+                self.pool_counters.count(place.pool, PoolCounter::Closed);
+            }
+            if place.end.connecting {
                 // Nobody is left who could want this pool.
-                (end.broken, end.lost) = (true, true);
-                self.ring.cancel_connect(key.token(side));
+                (place.end.broken, place.end.lost) = (true, true);
+                self.ring.cancel_connect(key.token(Side::Pool(wire)));
             }
         }
         // The peers' own ends are worth waiting for: closing a socket with unread bytes would reset it, and our last
         // bytes with it.
         for side in Side::ALL {
+            if let Some(pair) = self.pairs.get_mut(key) {
+                pair.end_mut(side).paused = false;
+            }
             self.arm_receive(key, side);
         }
         self.set_timer(key);
@@ -101,6 +107,7 @@ impl Plane {
         self.stop_accepting();
         for key in self.pairs.keys() {
             self.end_session(key, CloseReason::Stopping, self.now);
+            self.time_out_session(key);
             self.shut(key);
             self.ending.push(key);
         }
@@ -120,7 +127,7 @@ impl Plane {
                     end.finished = true;
                 }
             }
-            if pair.is_over() {
+            if pair.ends().iter().all(|end| end.is_over()) {
                 self.shut(key);
             } else if self.now >= until {
                 self.reset(key);
@@ -139,7 +146,7 @@ impl Plane {
     /// And the kernel need not keep what one that does not read was sent.
     fn reset(&mut self, key: Key) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        for end in Side::ALL.map(|side| pair.end(side)) {
+        for end in pair.ends() {
             if let Some(socket) = &end.socket
                 && !(end.finished && end.ended)
             {
@@ -160,8 +167,10 @@ impl Plane {
                 // It fails only on a socket that never stood or is gone already.
                 let _ = SockRef::from(socket).shutdown(Shutdown::Both);
             }
-            if end.connecting {
-                self.ring.cancel_connect(key.token(side));
+        }
+        for wire in Wire::ALL {
+            if pair.wire(wire).end.connecting {
+                self.ring.cancel_connect(key.token(Side::Pool(wire)));
             }
         }
     }

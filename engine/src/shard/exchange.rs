@@ -3,19 +3,19 @@
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use adit_protocol::event::{CloseReason, ClosedShare, Event, Gone, Outcome, Side, Wire};
+use adit_protocol::event::{CloseReason, Gone, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Context, Session};
 use socket2::SockRef;
 
 use super::output::Added;
-use super::pair::{End, Key, Phase, sources};
+use super::pair::{End, Key, Phase};
 use super::plane::Plane;
 use crate::counters::Counter;
 use crate::news::desk::Limit;
+use crate::pools::counters::PoolCounter;
 use crate::ring::buffers::Buffer;
 use crate::ring::completion::Errno;
-use crate::vitals::Stage;
 
 /// Bytes waiting for a peer at which its partner is not read any more; less where the bound is small.
 const PAUSE_BYTES: usize = 64 * 1024;
@@ -40,7 +40,11 @@ impl Plane {
         if let Some(pair) = self.pairs.get_mut(key) {
             let (counter, bytes) = match side {
                 Side::Miner => (Counter::BytesFromMiners, &mut pair.record.miner_bytes[0]),
-                Side::Pool(_) => (Counter::BytesFromPools, &mut pair.record.pool_bytes[0]),
+                Side::Pool(wire) => {
+                    let pool = pair.wires[wire.index()].pool;
+                    self.pool_counters.add(pool, PoolCounter::BytesFrom, buffer.len());
+                    (Counter::BytesFromPools, &mut pair.record.pool_bytes[0])
+                }
             };
             *bytes += buffer.len() as u64;
             self.counters.add(counter, buffer.len());
@@ -48,12 +52,12 @@ impl Plane {
         self.call(key, &Call::Receive(side, buffer));
     }
 
-    /// The connection to the pool on this wire stands.
+    /// The connection in this place stands.
     pub(super) fn connected(&mut self, key: Key, wire: Wire) {
         self.call(key, &Call::Connected(wire));
     }
 
-    /// The session is to end by `until`.
+    /// The session ends by `until`.
     pub(super) fn end_session(&mut self, key: Key, reason: CloseReason, until: Moment) {
         self.call(key, &Call::End(reason, until));
     }
@@ -68,9 +72,20 @@ impl Plane {
         let mut told_count = 0;
         while let Some(&(key, side, why)) = self.lost.get(told_count) {
             told_count += 1;
-            self.call(key, &Call::Gone(side, why));
+            if self.is_news(key, side) {
+                self.call(key, &Call::Gone(side, why));
+            }
         }
         self.lost.clear();
+    }
+
+    /// Whether nobody has told the session of this side's end in another way, or given its place to the next.
+    fn is_news(&mut self, key: Key, side: Side) -> bool {
+        let Some(pair) = self.pairs.get_mut(key) else { return false };
+        match side {
+            Side::Miner => true,
+            Side::Pool(wire) => pair.wire(wire).is_news(),
+        }
     }
 
     /// One side's connection takes nothing more: a send failed.
@@ -130,7 +145,7 @@ impl Plane {
                         self.lose(key, side, why);
                     }
                 }
-                self.give_up_attempt(key);
+                self.give_up_attempts(key);
                 let settings = &self.shared.settings;
                 if self.pairs.get_mut(key).is_some_and(|pair| pair.session.deadline(settings) <= self.now) {
                     self.time_out_session(key);
@@ -191,6 +206,7 @@ impl Plane {
                 self.stop_sending(key, side);
             }
         }
+        self.wire_moved(key, side);
         self.ending_moved(key);
     }
 
@@ -204,7 +220,7 @@ impl Plane {
             Call::Receive(_, buffer) => self.ring.lend(buffer),
             _ => (&mut [][..], self.ring.arena()),
         };
-        let starts = Side::ALL.map(|side| arena.toward(side).len());
+        let starts = Side::ALL.map(|side| (side, arena.toward(side).len()));
         let mut context = Context {
             now: self.now,
             to_miner: &mut arena.to_miner,
@@ -214,12 +230,12 @@ impl Plane {
         let session = &mut pair.session;
         let outcome = catch_unwind(AssertUnwindSafe(|| enter_session(session, bytes, call, &mut context)));
         if outcome.is_err() {
-            for (side, start) in Side::ALL.into_iter().zip(starts) {
+            for (side, start) in starts {
                 arena.toward(side).truncate(start);
             }
             return self.contain(key);
         }
-        for (side, start) in Side::ALL.into_iter().zip(starts) {
+        for (side, start) in starts {
             self.collect(key, side, start);
         }
         self.take_events(key);
@@ -232,7 +248,7 @@ impl Plane {
         self.shared.events.clear();
         let Some(pair) = self.pairs.get_mut(key) else { return };
         // It was told already, and panicked again.
-        if Side::ALL.into_iter().all(|side| pair.end(side).lost) {
+        if pair.ends().iter().all(|end| end.lost) {
             return self.finish(key, CloseReason::Panicked);
         }
         for side in Side::ALL {
@@ -254,13 +270,20 @@ impl Plane {
             return;
         }
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let (end, counter, bytes) = match side {
-            Side::Miner => (&mut pair.miner, Counter::BytesToMiners, &mut pair.record.miner_bytes[1]),
+        let (end, is_deaf, counter, bytes) = match side {
+            Side::Miner => {
+                let end = &mut pair.miner;
+                let is_deaf = end.broken;
+                (end, is_deaf, Counter::BytesToMiners, &mut pair.record.miner_bytes[1])
+            }
             Side::Pool(wire) => {
-                (&mut pair.wires[wire.index()], Counter::BytesToPools, &mut pair.record.pool_bytes[1])
+                let place = &mut pair.wires[wire.index()];
+                let is_deaf = place.is_deaf();
+                self.pool_counters.add(place.pool, PoolCounter::BytesTo, added);
+                (&mut place.end, is_deaf, Counter::BytesToPools, &mut pair.record.pool_bytes[1])
             }
         };
-        if end.broken {
+        if is_deaf {
             return arena.truncate(start);
         }
         *bytes += added as u64;
@@ -277,8 +300,8 @@ impl Plane {
         }
     }
 
-    /// Pauses or resumes whoever sends to a peer that does not read, and gives the peer up at the bound.
-    fn keep_bounds(&mut self, key: Key, side: Side) {
+    /// Pauses or resumes the other side of a peer that does not read, and gives the peer up at the bound.
+    pub(super) fn keep_bounds(&mut self, key: Key, side: Side) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let waiting = pair.end(side).output.waiting();
         let pause_bytes = PAUSE_BYTES.min(self.output_bytes_max / 2);
@@ -287,107 +310,34 @@ impl Plane {
             self.news.limit(Limit::OutputBytes, Some(peer), self.now);
             return self.lose(key, side, Gone::NotReading);
         }
-        for &source in sources(side) {
-            let Some(pair) = self.pairs.get_mut(key) else { return };
-            let end = pair.end_mut(source);
-            if waiting > pause_bytes && !end.paused && !end.broken && end.socket.is_some() {
-                end.paused = true;
-                self.counters.count(Counter::Pauses);
-                if end.receiving {
-                    self.ring.cancel_receive(key.token(source));
-                }
-            } else if waiting <= pause_bytes / 2 && end.paused {
-                end.paused = false;
-                self.arm_receive(key, source);
+        let is_much = match waiting {
+            waiting if waiting > pause_bytes => true,
+            waiting if waiting <= pause_bytes / 2 => false,
+            _ => return,
+        };
+        match side {
+            Side::Miner => Wire::ALL.into_iter().for_each(|wire| self.pause(key, Side::Pool(wire), is_much)),
+            // A pool that still has to catch up keeps the miner paused, whatever the other one does.
+            Side::Pool(wire) => {
+                let other = pair.wire(wire.other()).end.output.waiting() > pause_bytes / 2;
+                self.pause(key, Side::Miner, is_much || other);
             }
         }
     }
 
-    fn take_events(&mut self, key: Key) {
-        if self.shared.events.is_empty() {
-            return;
-        }
-        let mut events = std::mem::take(&mut self.shared.events);
-        for event in events.drain(..) {
-            self.on_event(key, event);
-        }
-        self.shared.events = events;
-    }
-
-    fn on_event(&mut self, key: Key, event: Event) {
-        match event {
-            Event::Share(share) => self.account(key, &share),
-            Event::Job { clean, .. } => self.job_came(clean),
-            Event::Odd(oddity) => {
-                self.counters.odd(oddity);
-                self.news.odd(oddity, self.now);
-            }
-            Event::Dial { wire, .. } => {
-                if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
-                    books.opened(&mut pair.record, self.now);
-                }
-                self.dial(key, wire);
-            }
-            // Without another pool to go to, the miner goes where it finds one.
-            Event::PoolLost { why, .. } => self.end_session(key, why, self.now),
-            Event::Finish(reason) => self.finish(key, reason),
-            // Nothing is prepared, and there is one pool only.
-            Event::Subscribing
-            | Event::Prepared { .. }
-            | Event::Switched { .. }
-            | Event::LoginFailed { .. }
-            | Event::WireDone { .. }
-            | Event::Reconnect { .. }
-            | Event::UnansweredSubmit { .. } => {}
-            Event::Subscribed { .. } => {
-                self.counters.count(Counter::Subscribed);
-                if let Some(pair) = self.pairs.get_mut(key) {
-                    self.vitals.reached(&mut pair.record.stage, Stage::Subscribed);
-                }
-            }
-            Event::Authorised(worker) => {
-                self.counters.count(Counter::Authorised);
-                self.authorised(key, worker);
-            }
-            Event::AuthorizeRefused { .. } => self.counters.count(Counter::AuthorizeRefused),
-        }
-    }
-
-    /// A job is on its way to one miner.
-    fn job_came(&mut self, clean: bool) {
-        self.counters.count(Counter::Jobs);
-        self.jobs_planned += 1;
-        self.vitals.job(self.now);
-        self.news.job(self.pool, clean, self.now);
-    }
-
-    /// The pool accepted a name of a session.
-    fn authorised(&mut self, key: Key, worker: u32) {
+    /// Lets a side wait, or go on.
+    fn pause(&mut self, key: Key, side: Side, pause: bool) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        self.vitals.reached(&mut pair.record.stage, Stage::Authorised);
-        self.news.authorised(pair.record.peer(), worker, self.pool, pair.session.user_agent(), self.now);
-        if !pair.workers.contains(&worker) {
-            pair.workers.push(worker);
-            self.workers.arrived(worker, pair.record.address, pair.session.user_agent(), self.now);
-        }
-        if let Some(books) = &mut self.books {
-            books.authorised(&mut pair.record, &pair.session, worker, self.now);
-        }
-    }
-
-    /// The one place where a share that ended is entered into the books.
-    fn account(&mut self, key: Key, share: &ClosedShare) {
-        self.counters.share(share.outcome, share.class);
-        let burst = self.workers.share(share, self.now);
-        self.news.share(share, self.pool, self.shared.reasons.text(share.reason), burst, self.now);
-        if share.block_candidate {
-            self.counters.count(Counter::BlockCandidates);
-        }
-        if matches!(share.outcome, Outcome::Accepted | Outcome::Rejected) {
-            self.latency.record(self.now.since_us(share.submitted), self.now);
-        }
-        if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
-            books.share(&mut pair.record, share, &self.shared.reasons, self.now);
+        let end = pair.end_mut(side);
+        if pause && !end.paused && !end.broken && end.socket.is_some() {
+            end.paused = true;
+            self.counters.count(Counter::Pauses);
+            if end.receiving {
+                self.ring.cancel_receive(key.token(side));
+            }
+        } else if !pause && end.paused {
+            end.paused = false;
+            self.arm_receive(key, side);
         }
     }
 }

@@ -14,12 +14,16 @@ mod accept;
 pub mod books;
 mod dial;
 mod ending;
+mod events;
 mod exchange;
+mod judging;
 pub mod mailbox;
+mod moves;
 mod output;
 mod pair;
 mod plane;
 pub mod wheel;
+mod wires;
 pub mod workers;
 
 use std::io;
@@ -28,7 +32,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_protocol::moment::Moment;
-use adit_protocol::pool::{Asks, Deadlines, PoolId, Router, Terms};
 use adit_protocol::session::{SessionSettings, Shared};
 
 use crate::admission::Admission;
@@ -36,8 +39,10 @@ use crate::clock::{self, Clock};
 use crate::counters::CounterWriter;
 use crate::latency::Recorder;
 use crate::news::desk::Desk;
+use crate::pools::counters::PoolCounterWriter;
 use crate::pools::network::Network;
-use crate::resolver::PoolAddresses;
+use crate::pools::reports::Reports;
+use crate::pools::view::PoolsView;
 use crate::ring::eventfd::EventFd;
 use crate::settings::Settings;
 use crate::vitals::VitalsWriter;
@@ -70,6 +75,8 @@ pub enum Mail {
     },
     /// Answer with a piece of the workers' figures.
     Figures(workers::Question),
+    /// Pools stand otherwise than before: look after the sessions.
+    PoolsStand,
 }
 
 /// Some of the miners.
@@ -103,8 +110,12 @@ pub struct Seed {
     pub latency: Recorder,
     /// Who may connect.
     pub admission: Admission,
-    /// Where the pool is.
-    pub addresses: PoolAddresses,
+    /// Which pools there are, and how they stand.
+    pub pools: PoolsView,
+    /// Where it says what became of its connections to them.
+    pub reports: Reports,
+    /// What it counts per pool.
+    pub pool_counters: PoolCounterWriter,
     /// The way into the ledger, if one is kept.
     pub books: Option<Books>,
     /// Signs of life.
@@ -167,9 +178,8 @@ impl Plane {
 }
 
 /// What the sessions of one shard share.
-fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
+fn new_shared(settings: &Settings, workers: &Arc<Registry>, pools: &PoolsView) -> Shared {
     let timeouts = &settings.timeouts;
-    let password = settings.pools.first().and_then(|pool| pool.password.as_ref());
     let session = SessionSettings {
         first_request_ms: timeouts.first_request_ms,
         subscribe_ms: timeouts.subscribe_ms,
@@ -180,39 +190,9 @@ fn new_shared(settings: &Settings, workers: &Arc<Registry>) -> Shared {
         settle_ms: timeouts.drain_ms,
         share_check: settings.share_check,
     };
-    let deadlines = Deadlines {
-        handshake_reply_ms: clamped(timeouts.handshake_reply_ms),
-        submit_reply_ms: clamped(timeouts.submit_reply_ms),
-        silence_ms: clamped(timeouts.pool_silence_ms),
-        ..Deadlines::default()
-    };
-    let password = password.map(|password| json_text(password.expose()));
-    let mut shared = Shared::new(session, workers.door(), Box::new(OnlyPool));
-    shared.terms.set(ONLY_POOL, Terms { deadlines, password, host: None });
+    let mut shared = Shared::new(session, workers.door(), Box::new(pools.clone()));
+    shared.terms = pools.catalogue.terms();
     shared
-}
-
-/// The one pool of the configuration.
-const ONLY_POOL: PoolId = PoolId(1);
-
-/// Every miner's pool is the one there is.
-struct OnlyPool;
-
-impl Router for OnlyPool {
-    fn choose(&mut self, _: &Asks<'_>) -> Option<PoolId> {
-        Some(ONLY_POOL)
-    }
-}
-
-/// Milliseconds as sessions keep them: 49 days at most.
-fn clamped(ms: u64) -> u32 {
-    u32::try_from(ms).unwrap_or(u32::MAX)
-}
-
-/// Text as it stands between the quotes of a JSON string.
-fn json_text(text: &str) -> Box<str> {
-    let quoted = serde_json::Value::from(text).to_string();
-    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! One miner and its pool connection as the shard sees them: two sockets, their outputs, the session; and the table of all.
+//! One miner and its pool connections as the shard sees them: three sockets at most, their outputs, the session; and the
+//! table of all.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
 use adit_protocol::event::{Side, Wire};
 use adit_protocol::moment::Moment;
@@ -10,6 +9,7 @@ use adit_protocol::session::{Session, SessionSettings};
 
 use super::books::Record;
 use super::output::Output;
+use super::wires::PoolEnd;
 use crate::admission::Place;
 use crate::ring::completion::Token;
 
@@ -37,7 +37,7 @@ pub(super) enum Phase {
     Open,
     /// The session is over: what waits is sent, then both peers are told, up to this moment.
     Flushing(Moment),
-    /// Both sockets are shut down; they are closed when nothing is in flight.
+    /// All sockets are shut down; they are closed when nothing is in flight.
     Closing,
 }
 
@@ -99,31 +99,13 @@ impl End {
     }
 }
 
-/// A connection to the pool that does not stand yet.
-#[derive(Debug)]
-pub(super) struct Dialling {
-    /// Where the connection goes.
-    pub(super) wire: Wire,
-    pub(super) addresses: Arc<[SocketAddr]>,
-    /// Index of the address to try after the present one.
-    pub(super) next: usize,
-    /// When the present attempt has taken too long.
-    pub(super) attempt_until: Moment,
-    /// When all of it has taken too long.
-    pub(super) until: Moment,
-    /// The present attempt is being cancelled.
-    pub(super) timed_out: bool,
-}
-
-/// A miner, its session, and its pool.
+/// A miner, its session, and its pools.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) session: Session,
     pub(super) miner: End,
-    /// Its connections to pools, at the places that the session calls them by.
-    pub(super) wires: [End; 2],
+    pub(super) wires: [PoolEnd; 2],
     pub(super) phase: Phase,
-    pub(super) dialling: Option<Box<Dialling>>,
     /// When the wheel rings for this pair; at or before [`Pair::deadline`].
     pub(super) rings_at: Moment,
     /// What goes into the ledger when it ends.
@@ -143,7 +125,6 @@ impl Pair {
             miner: End { socket: Some(miner), ..End::default() },
             wires: Default::default(),
             phase: Phase::Open,
-            dialling: None,
             rings_at: Moment::NEVER,
             record,
             workers: Vec::new(),
@@ -154,26 +135,39 @@ impl Pair {
     pub(super) fn end(&self, side: Side) -> &End {
         match side {
             Side::Miner => &self.miner,
-            Side::Pool(wire) => &self.wires[wire.index()],
+            Side::Pool(wire) => &self.wire(wire).end,
         }
     }
 
     pub(super) fn end_mut(&mut self, side: Side) -> &mut End {
         match side {
             Side::Miner => &mut self.miner,
-            Side::Pool(wire) => &mut self.wires[wire.index()],
+            Side::Pool(wire) => &mut self.wire_mut(wire).end,
         }
+    }
+
+    pub(super) fn wire(&self, wire: Wire) -> &PoolEnd {
+        &self.wires[wire.index()]
+    }
+
+    pub(super) fn wire_mut(&mut self, wire: Wire) -> &mut PoolEnd {
+        &mut self.wires[wire.index()]
+    }
+
+    /// All of its sockets.
+    pub(super) fn ends(&self) -> [&End; 3] {
+        let [a, b] = &self.wires;
+        [&self.miner, &a.end, &b.end]
     }
 
     /// When this pair wants to be looked at next.
     pub(super) fn deadline(&self, settings: &SessionSettings) -> Moment {
         match self.phase {
             Phase::Open => {
-                let dial = self.dialling.as_ref().map_or(Moment::NEVER, |dialling| dialling.attempt_until);
-                let due = |end: &End| end.output.stalled_at.min(end.heard_until);
                 let [a, b] = &self.wires;
-                let ends = due(&self.miner).min(due(a)).min(due(b));
-                self.session.deadline(settings).min(dial).min(ends)
+                let ends = self.ends().map(|end| end.output.stalled_at.min(end.heard_until));
+                let earliest = ends.into_iter().fold(Moment::NEVER, Moment::min);
+                self.session.deadline(settings).min(earliest).min(a.dial_deadline()).min(b.dial_deadline())
             }
             Phase::Flushing(until) => until,
             Phase::Closing => Moment::NEVER,
@@ -182,20 +176,7 @@ impl Pair {
 
     /// Whether the kernel holds nothing of this pair.
     pub(super) fn is_quiet(&self) -> bool {
-        Side::ALL.into_iter().all(|side| self.end(side).is_quiet())
-    }
-
-    /// Whether nothing more is to be said on any of its sockets.
-    pub(super) fn is_over(&self) -> bool {
-        Side::ALL.into_iter().all(|side| self.end(side).is_over())
-    }
-}
-
-/// Whose bytes may be meant for a side, so that they are not read while it does not read.
-pub(super) fn sources(side: Side) -> &'static [Side] {
-    match side {
-        Side::Miner => &[Side::Pool(Wire::A), Side::Pool(Wire::B)],
-        Side::Pool(_) => &[Side::Miner],
+        self.ends().iter().all(|end| end.is_quiet())
     }
 }
 

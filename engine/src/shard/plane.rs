@@ -8,10 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_protocol::event::{Gone, Side};
+use adit_protocol::event::{CloseReason, Gone, Side};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::Shared;
-use adit_store::record::PoolKey;
 
 use super::accept::Listening;
 use super::books::Books;
@@ -25,10 +24,12 @@ use crate::clock::{self, Clock};
 use crate::counters::{Counter, CounterWriter};
 use crate::latency::Recorder;
 use crate::news::desk::Desk;
-use crate::resolver::PoolAddresses;
+use crate::pools::catalogue::PoolKeys;
+use crate::pools::counters::PoolCounterWriter;
+use crate::pools::reports::Reports;
+use crate::pools::view::PoolsView;
 use crate::ring::completion::{Completion, Errno, FailedSend, Received};
 use crate::ring::{Ring, RingSize};
-use crate::supervisor::POOL_NAME;
 use crate::vitals::VitalsWriter;
 
 /// Everything a shard's data plane owns.
@@ -46,7 +47,10 @@ pub(super) struct Plane {
     pub(super) counters: CounterWriter,
     pub(super) latency: Recorder,
     pub(super) admission: Admission,
-    pub(super) addresses: PoolAddresses,
+    pub(super) pools: PoolsView,
+    pub(super) reports: Reports,
+    pub(super) pool_counters: PoolCounterWriter,
+    pub(super) pool_keys: PoolKeys,
     /// The way into the ledger, if one is kept.
     pub(super) books: Option<Books>,
     /// What each worker did.
@@ -55,11 +59,8 @@ pub(super) struct Plane {
     pub(super) vitals: VitalsWriter,
     /// What operators are told as it happens.
     pub(super) news: Desk,
-    /// The pool's key in news and ledger.
-    pub(super) pool: PoolKey,
     /// Jobs that the next enter sends to miners.
     pub(super) jobs_planned: u64,
-    pub(super) connect_ms: u64,
     pub(super) output_bytes_max: usize,
     /// Directions that have a range in this turn's arena.
     pub(super) touched: Vec<(Key, Side)>,
@@ -71,6 +72,8 @@ pub(super) struct Plane {
     pub(super) starved: Vec<(Key, Side)>,
     /// What sessions are still to be told.
     pub(super) lost: Vec<(Key, Side, Gone)>,
+    /// Sessions that lost their pool, and why.
+    pub(super) decisions: Vec<(Key, CloseReason)>,
     /// When Adit stops: the moment at which everything is closed, come what may.
     pub(super) stop_at: Option<Moment>,
     completions: Vec<Completion>,
@@ -82,7 +85,8 @@ impl Plane {
     pub(super) fn new(seed: Seed) -> io::Result<Self> {
         let Seed { settings, workers, clock, listeners, ring_eventfd, mailbox, counters, latency, .. } = seed;
         let now = clock.now();
-        let pool = workers.keys().pool(POOL_NAME);
+        let mut pool_keys = PoolKeys::default();
+        pool_keys.learn(&seed.pools.catalogue);
         let mut vitals = seed.vitals;
         vitals.begin(now);
         let mut plane = Self {
@@ -92,7 +96,7 @@ impl Plane {
             turn: 0,
             pairs: Pairs::default(),
             wheel: Wheel::new(now),
-            shared: super::new_shared(&settings, &workers),
+            shared: super::new_shared(&settings, &workers, &seed.pools),
             listeners: (0..)
                 .zip(listeners)
                 .map(|(index, listener)| Listening::new(index, listener))
@@ -101,20 +105,22 @@ impl Plane {
             counters,
             latency,
             admission: seed.admission,
-            addresses: seed.addresses,
+            pools: seed.pools,
+            reports: seed.reports,
+            pool_counters: seed.pool_counters,
+            pool_keys,
             books: seed.books,
             workers: Workers::new(clock, workers, WORKERS_COUNT_MAX),
             vitals,
             news: seed.news,
-            pool,
             jobs_planned: 0,
-            connect_ms: settings.timeouts.connect_ms,
             output_bytes_max: settings.limits.output_bytes_max,
             touched: Vec::new(),
             behind: Vec::new(),
             ending: Vec::new(),
             starved: Vec::new(),
             lost: Vec::new(),
+            decisions: Vec::new(),
             stop_at: None,
             completions: Vec::new(),
             rung: Vec::new(),
@@ -146,6 +152,7 @@ impl Plane {
         let had_mail = self.read_mail();
         let had_timers = self.ring_timers();
         self.tell_lost();
+        self.decide();
         self.plan_sends();
         Ok(completions_count > 0 || had_endings || had_mail || had_timers || jobs > 0)
     }
@@ -237,6 +244,7 @@ impl Plane {
             Some(Gone::Closed) => self.lost.push((key, side, Gone::Closed)),
             Some(why) => self.lose(key, side, why),
         }
+        self.wire_moved(key, side);
         self.ending_moved(key);
     }
 
@@ -285,6 +293,7 @@ impl Plane {
                     self.vitals.mailbox.record(self.clock.now().since_us(question.asked_at));
                     self.workers.answer(question);
                 }
+                Mail::PoolsStand => {}
             }
         }
         true

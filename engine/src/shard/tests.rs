@@ -9,14 +9,13 @@ use adit_admin::Events;
 use adit_protocol::event::{CloseReason, Outcome};
 use adit_protocol::moment::Moment;
 use adit_store::outbox::{Inbox, OutboxLimits, outbox};
-use adit_store::record::PoolKey;
 use crossbeam::channel;
 
+use super::Seed;
 use super::books::Books;
 use super::mailbox::Mailbox;
 use super::plane::Plane;
 use super::workers::Question;
-use super::{Seed, json_text};
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::counters::{self, Counter, Counters};
@@ -24,7 +23,8 @@ use crate::latency::Recorder;
 use crate::listen;
 use crate::news::Line;
 use crate::news::desk::Desk;
-use crate::resolver::Resolver;
+use crate::pools::control::PoolControl;
+use crate::pools::counters::pool_counters;
 use crate::ring::eventfd::EventFd;
 use crate::settings::{PoolSettings, Settings};
 use crate::supervisor::Supervisor;
@@ -96,9 +96,12 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
     let events = Events::default();
     let heard = events.take_all().unwrap();
     let line = Line::new(0, Arc::default());
+    let (clock, workers) = (Clock::start(), Registry::new(Arc::default()));
+    let (control, reports) =
+        PoolControl::new(settings.clone(), workers.clone(), clock, Events::default()).unwrap();
     let plane = Plane::new(Seed {
-        workers: Registry::new(settings.pools[0].name_rule.clone(), Arc::default()),
-        clock: Clock::start(),
+        workers,
+        clock,
         listeners,
         mailbox: Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone())),
         ring_eventfd,
@@ -106,10 +109,12 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
         counters: writer,
         latency: Recorder::new().0,
         admission: Admission::new(&settings.limits),
-        addresses: Resolver::start("127.0.0.1", port, LIMIT).unwrap().addresses().clone(),
-        books: Some(Books::new(outbox, Clock::start(), 0, PoolKey::NONE)),
+        pools: control.published().view(),
+        reports,
+        pool_counters: pool_counters().0,
+        books: Some(Books::new(outbox, clock, 0)),
         vitals: vitals::vitals().0,
-        news: Desk::new(line.clone(), events, Clock::start()),
+        news: Desk::new(line.clone(), events, clock),
         settings,
     });
     (plane.unwrap(), counters, miner, inbox, (line, heard))
@@ -190,10 +195,4 @@ fn a_share_from_socket_to_verdict_allocates_nothing() {
         inbox.take_rows(usize::MAX, |row| assert_eq!(row.outcome, Outcome::Accepted)) as u64,
         accepted
     );
-}
-
-#[test]
-fn a_password_is_written_as_json_wants_it() {
-    assert_eq!(&*json_text("x"), "x");
-    assert_eq!(&*json_text("a\"b\\c\n"), r#"a\"b\\c\n"#);
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use adit_protocol::event::{ClosedShare, Outcome};
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
 use adit_protocol::workers::NO_WORKER;
 use adit_store::hashrate::Hashrate;
 use adit_store::tally::{CLASSES_COUNT, class_index, credited};
@@ -75,6 +76,8 @@ pub struct WorkerFigures {
     pub worker: u32,
     /// Connections authorised under its name.
     pub connections: u32,
+    /// Where it mines, or did last.
+    pub pool: PoolId,
     /// How its shares ended.
     pub shares: Shares,
     /// Its hashrates, by accepted shares.
@@ -100,6 +103,7 @@ impl WorkerFigures {
         Self {
             worker,
             connections: 0,
+            pool: PoolId::NONE,
             shares: Shares::default(),
             hashrate: Hashrate::new(now_us),
             difficulty: 0.0,
@@ -228,6 +232,7 @@ impl Workers {
             entry.hashrate.credit(difficulty, now_us);
         }
         entry.difficulty = difficulty;
+        entry.pool = share.pool;
         // NaN, where it was not checked, is never the greater one.
         entry.best_difficulty = entry.best_difficulty.max(share.share_difficulty);
         entry.last_seen_us = now_us;
@@ -279,7 +284,6 @@ pub(crate) mod tests {
 
     use adit_protocol::event::ReasonKey;
     use adit_protocol::job::JobKey;
-    use adit_protocol::names::NameRule;
     use adit_protocol::verdict::RejectClass;
     use crossbeam::channel;
 
@@ -288,8 +292,7 @@ pub(crate) mod tests {
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn workers(count_max: usize) -> Workers {
-        let rule = NameRule::new(None, None).unwrap();
-        Workers::new(Clock::start(), Registry::new(rule, Arc::default()), count_max)
+        Workers::new(Clock::start(), Registry::new(Arc::default()), count_max)
     }
 
     /// A share of difficulty 1,000.

@@ -29,6 +29,7 @@ fn every_share_is_one_row_and_every_session_that_spoke_one_too() {
             settings.shards = Some(2.try_into().unwrap());
         },
     );
+    let name = adit.figures().pools.catalogue().pools().next().unwrap().settings.name.clone();
     let mut miners: Vec<_> = (0..20).map(|_| Peer::miner(&adit)).collect();
     for miner in &mut miners {
         for id in [1, 2, 7] {
@@ -69,5 +70,7 @@ fn every_share_is_one_row_and_every_session_that_spoke_one_too() {
     assert_eq!(count("SELECT count(DISTINCT shard) FROM sessions"), 2);
     let worker = "SELECT count(*) FROM shares JOIN workers ON workers.id = worker WHERE name = 'account.rig'";
     assert_eq!(count(worker), 61);
-    assert_eq!(count("SELECT count(*) FROM shares JOIN pools ON pools.id = pool WHERE name = 'default'"), 61);
+    let at_the_pool =
+        format!("SELECT count(*) FROM shares JOIN pools ON pools.id = pool WHERE name = '{name}'");
+    assert_eq!(count(&at_the_pool), 61);
 }

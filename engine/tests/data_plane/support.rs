@@ -23,6 +23,10 @@ pub fn settings(pool: SocketAddr, change: impl FnOnce(&mut Settings)) -> Setting
     settings.shards = Some(1.try_into().unwrap());
     settings.pin = false;
     settings.admin = None;
+    // These tests are not about failover: a pool that breaks connections stays in use, and a miner whose pool is lost is
+    // let go at once.
+    settings.failover.failures_count = u32::MAX;
+    settings.failover.grace_ms = 0;
     change(&mut settings);
     settings
 }

@@ -1,0 +1,408 @@
+//! The control of pools: one thread that hears what shards report, runs the breakers and the probes, publishes how pools
+//! stand, and tells shards to look again. It decides about pools; shards decide about their sessions.
+//!
+//! ```text
+//!  shards ── reports ──▶ breakers ──▶ standings (atomics) ──▶ shards
+//!  probes ── results ──▶    │    └──▶ statuses (words), log, events
+//!  operators ─ orders ─▶    └──▶ probes
+//! ```
+//!
+//! It may be late and it may even die: shards go on with the last standings, and each session still sees for itself when
+//! its own pool is gone.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use adit_admin::Events;
+use adit_admin::events::Event;
+use adit_admin::view::PoolState;
+use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
+use crossbeam::channel::{self, Receiver, Sender};
+use parking_lot::Mutex;
+
+use super::breaker::{Breaker, BreakerSettings, Command, Failure, State, Transition};
+use super::catalogue::{Catalogue, CatalogueError, PoolEntry};
+use super::counters::PoolCounters;
+use super::probe::{Login, ProbeError, Target, probe};
+use super::reports::{Reports, Sent, reports};
+use super::standing::{Standing, Standings};
+use super::status::{PoolStatus, Statuses};
+use super::view::PoolsView;
+use crate::clock::{self, Clock};
+use crate::settings::Settings;
+use crate::shard::Mail;
+use crate::shard::mailbox::Mailbox;
+use crate::workers::Registry;
+
+/// How long to wait for the pools' names before the first miner may come.
+const FIRST_LOOK_UP: Duration = Duration::from_secs(3);
+/// Orders that may wait; whoever gives one waits for its answer.
+const ORDERS_COUNT_MAX: usize = 16;
+/// Reports taken before the breakers' own deadlines are looked at again.
+const REPORTS_PER_ROUND: usize = 256;
+/// The password of a probe where none is configured: the one that miners send by custom.
+const PASSWORD_DEFAULT: &str = "x";
+
+/// What an operator wants of a pool, and where the answer goes: whether that changed anything.
+#[derive(Debug)]
+struct Order {
+    pool: PoolId,
+    command: Command,
+    answer: Sender<bool>,
+}
+
+/// What everybody else sees of the control. Copies are one.
+#[derive(Clone, Debug)]
+pub struct PoolsPublished {
+    catalogue: Arc<Mutex<Arc<Catalogue>>>,
+    /// How pools stand, for shards.
+    pub standings: Standings,
+    /// How pools are, in words.
+    pub statuses: Statuses,
+    orders: Sender<Order>,
+}
+
+impl PoolsPublished {
+    /// The pools in force.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.lock().clone()
+    }
+
+    /// What a shard starts with.
+    pub fn view(&self) -> PoolsView {
+        PoolsView { catalogue: self.catalogue(), standings: self.standings.clone() }
+    }
+
+    /// Has the control do what an operator wants. Whether that changed anything; `None` if the control does not answer.
+    pub fn command(&self, pool: PoolId, command: Command, within: Duration) -> Option<bool> {
+        let deadline = Instant::now() + within;
+        let (answer, answered) = channel::bounded(1);
+        self.orders.send_deadline(Order { pool, command, answer }, deadline).ok()?;
+        answered.recv_deadline(deadline).ok()
+    }
+}
+
+/// The control before and while its thread runs.
+#[derive(Debug)]
+pub struct PoolControl {
+    catalogue: Arc<Catalogue>,
+    published: PoolsPublished,
+    breakers: HashMap<PoolId, Breaker>,
+    workers: Arc<Registry>,
+    clock: Clock,
+    events: Events,
+    shards: Vec<(Weak<Mailbox<Mail>>, PoolCounters)>,
+    reports: Receiver<Sent>,
+    orders: Receiver<Order>,
+    probed: (Sender<Probed>, Receiver<Probed>),
+}
+
+/// The end of a probe.
+#[derive(Debug)]
+struct Probed {
+    pool: PoolId,
+    began: Moment,
+    result: Result<(), ProbeError>,
+}
+
+impl PoolControl {
+    /// Makes the first catalogue, and waits a while for the addresses of its pools.
+    pub fn new(
+        settings: Arc<Settings>,
+        workers: Arc<Registry>,
+        clock: Clock,
+        events: Events,
+    ) -> Result<(Self, Reports), CatalogueError> {
+        let catalogue = Arc::new(Catalogue::new(settings, None, workers.keys())?);
+        let deadline = Instant::now() + FIRST_LOOK_UP;
+        for entry in catalogue.pools() {
+            if !entry.addresses().wait(deadline.saturating_duration_since(Instant::now())) {
+                log::warn!("pool {}: its name has no address yet", entry.settings.name);
+            }
+        }
+        let (orders_sender, orders) = channel::bounded(ORDERS_COUNT_MAX);
+        let (sender, reports) = reports();
+        let published = PoolsPublished {
+            catalogue: Arc::new(Mutex::new(catalogue.clone())),
+            standings: Standings::default(),
+            statuses: Statuses::default(),
+            orders: orders_sender,
+        };
+        let mut control = Self {
+            catalogue,
+            published,
+            breakers: HashMap::new(),
+            workers,
+            clock,
+            events,
+            shards: Vec::new(),
+            reports,
+            orders,
+            probed: channel::unbounded(),
+        };
+        control.follow_catalogue();
+        control.publish_standings(clock.now());
+        Ok((control, sender))
+    }
+
+    /// What everybody else sees.
+    pub fn published(&self) -> &PoolsPublished {
+        &self.published
+    }
+
+    /// Runs on a thread of its own, for these shards, until the other end of `stop` is dropped.
+    pub fn start(
+        mut self,
+        shards: Vec<(Weak<Mailbox<Mail>>, PoolCounters)>,
+        stop: Receiver<()>,
+    ) -> io::Result<()> {
+        self.shards = shards;
+        std::thread::Builder::new().name("adit-pools".into()).spawn(move || self.run(&stop)).map(drop)
+    }
+
+    fn run(mut self, stop: &Receiver<()>) {
+        let never = channel::never();
+        loop {
+            let now = self.clock.now();
+            let timer = clock::until(now, self.deadline()).map_or_else(|| never.clone(), channel::after);
+            channel::select! {
+                recv(self.reports) -> sent => match sent {
+                    Ok(sent) => self.hear(sent),
+                    // The shards are gone.
+                    Err(_) => return,
+                },
+                recv(self.probed.1) -> probed => if let Ok(probed) = probed {
+                    self.probed(&probed);
+                },
+                recv(self.orders) -> order => if let Ok(order) = order {
+                    self.carry_out(&order);
+                },
+                recv(timer) -> _ => {}
+                recv(stop) -> _ => return,
+            }
+            self.tick();
+        }
+    }
+
+    /// Takes what waits, so that one dying pool does not publish ten thousand times.
+    fn hear(&mut self, first: Sent) {
+        let rest: Vec<Sent> = self.reports.try_iter().take(REPORTS_PER_ROUND).collect();
+        for Sent { pool, report, began, at } in std::iter::once(first).chain(rest) {
+            let sessions: u64 = self.shards.iter().map(|(_, counters)| counters.of(pool).open()).sum();
+            let Some(breaker) = self.breakers.get_mut(&pool) else { continue };
+            breaker.set_sessions(u32::try_from(sessions).unwrap_or(u32::MAX));
+            let transition = breaker.report(at, report, began, random());
+            self.went(pool, transition);
+        }
+    }
+
+    fn probed(&mut self, Probed { pool, began, result }: &Probed) {
+        if let (Err(error), Some(entry)) = (result, self.catalogue.get(*pool)) {
+            log::info!("pool {}: a probe failed: {error}", entry.settings.name);
+        }
+        let Some(breaker) = self.breakers.get_mut(pool) else { return };
+        let result = result.as_ref().map(|&()| ()).map_err(ProbeError::failure);
+        let transition = breaker.probed(self.clock.now(), result, *began, random());
+        self.went(*pool, transition);
+    }
+
+    fn carry_out(&mut self, Order { pool, command, answer }: &Order) {
+        let now = self.clock.now();
+        let transition = self.breakers.get_mut(pool).and_then(|breaker| breaker.command(now, *command));
+        self.went(*pool, transition);
+        // Nobody waits any more: no harm.
+        let _ = answer.try_send(transition.is_some());
+    }
+
+    /// Lets time pass for all breakers, and publishes what came of everything.
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        let due: Vec<PoolId> =
+            self.breakers.iter().filter(|(_, b)| b.deadline() <= now).map(|(&id, _)| id).collect();
+        for pool in due {
+            let transition = self.breakers.get_mut(&pool).and_then(|breaker| breaker.tick(now, random()));
+            self.went(pool, transition);
+        }
+        self.publish_standings(now);
+    }
+
+    /// A pool went from one state to another: tells, and probes where that is asked for.
+    fn went(&mut self, pool: PoolId, transition: Option<Transition>) {
+        let (Some(Transition { from, to, reason, .. }), Some(entry)) = (transition, self.catalogue.get(pool))
+        else {
+            return;
+        };
+        let entry = entry.clone();
+        let name = &entry.settings.name;
+        let level = if to.is_usable() { log::Level::Info } else { log::Level::Warn };
+        log::log!(level, "pool {name}: {from} -> {to}: {reason}");
+        self.events.publish(Event::PoolState {
+            pool: name.as_str().into(),
+            from: view_of(from),
+            to: view_of(to),
+            reason: reason.to_string().into(),
+        });
+        self.publish_status(pool);
+        if matches!(to, State::HalfOpen { .. }) {
+            self.start_probe(&entry);
+        }
+    }
+
+    fn start_probe(&self, entry: &PoolEntry) {
+        let timeouts = &entry.settings.timeouts;
+        let password = entry.terms().password.unwrap_or_else(|| PASSWORD_DEFAULT.into());
+        let target = Target {
+            addresses: entry.addresses().newest(),
+            login: self.workers.known_name(entry.id).map(|name| Login { name, password }),
+            connect: Duration::from_millis(timeouts.connect_ms),
+            reply: Duration::from_millis(timeouts.handshake_reply_ms),
+            first_job: Duration::from_millis(timeouts.first_job_ms),
+        };
+        let (pool, began, results) = (entry.id, self.clock.now(), self.probed.0.clone());
+        let run = move || {
+            let result = probe(&target);
+            // The control has ended: nobody wants to know.
+            let _ = results.send(Probed { pool, began, result });
+        };
+        if let Err(error) = std::thread::Builder::new().name("adit-probe".into()).spawn(run) {
+            // The breaker gives the probe up by itself, and tries again.
+            log::warn!("pool {}: no thread for a probe: {error}", entry.settings.name);
+        }
+    }
+
+    /// Breakers for all pools of the catalogue, and only for these.
+    fn follow_catalogue(&mut self) {
+        let now = self.clock.now();
+        let failover = &self.catalogue.settings().failover;
+        let mut before = std::mem::take(&mut self.breakers);
+        for entry in self.catalogue.pools() {
+            self.workers.set_rule(entry.id, &entry.settings.name_rule);
+            let settings = BreakerSettings::new(failover, &entry.settings.timeouts);
+            let breaker = match before.remove(&entry.id) {
+                Some(mut breaker) => {
+                    breaker.set_settings(settings);
+                    breaker
+                }
+                None => Breaker::new(now, settings, entry.settings.enabled),
+            };
+            self.breakers.insert(entry.id, breaker);
+        }
+        for &gone in before.keys() {
+            self.published.standings.set(gone, Standing::Away);
+        }
+        let pools: Vec<PoolId> = self.breakers.keys().copied().collect();
+        for pool in pools {
+            self.publish_status(pool);
+        }
+    }
+
+    fn publish_status(&self, pool: PoolId) {
+        let Some(breaker) = self.breakers.get(&pool) else { return };
+        let now = self.clock.now();
+        let until_ms = match breaker.state() {
+            State::Down { until } | State::HalfOpen { until } => Some(unix_ms(until, now)),
+            _ => None,
+        };
+        let status = PoolStatus {
+            state: view_of(breaker.state()),
+            is_draining: breaker.state() == State::Draining,
+            reason: breaker.reason().to_string(),
+            since_ms: unix_ms(breaker.since(), now),
+            until_ms,
+            history: Vec::new(),
+        };
+        self.published.statuses.set(pool, status);
+    }
+
+    /// Publishes how pools stand now, and tells shards if any stands otherwise than before.
+    fn publish_standings(&self, now: Moment) {
+        let mut is_news = false;
+        for (&pool, breaker) in &self.breakers {
+            is_news |= self.published.standings.set(pool, self.standing(breaker, now));
+        }
+        if is_news {
+            self.tell_shards();
+        }
+    }
+
+    fn tell_shards(&self) {
+        for mailbox in self.shards.iter().filter_map(|(mailbox, _)| mailbox.upgrade()) {
+            if mailbox.send(Mail::PoolsStand).is_err() {
+                // It has more than enough mail to see that it must look.
+                log::warn!("a shard's mailbox is full: it hears later how pools stand");
+            }
+        }
+    }
+
+    fn standing(&self, breaker: &Breaker, now: Moment) -> Standing {
+        match breaker.state() {
+            State::Up | State::Degraded if self.settles_at(breaker) <= now => Standing::Settled,
+            State::Up | State::Degraded => Standing::Fresh,
+            State::Draining => Standing::Draining,
+            State::Down { .. } | State::HalfOpen { .. } | State::Disabled => Standing::Away,
+        }
+    }
+
+    /// When a pool has been good for long enough that miners may leave another one for it.
+    fn settles_at(&self, breaker: &Breaker) -> Moment {
+        match breaker.good_since() {
+            // At the start there is nothing to come back from.
+            Some(since) if breaker.reason() == super::breaker::Reason::Untried => since,
+            Some(since) => since.plus_ms(self.catalogue.settings().failover.good_ms),
+            None => Moment::NEVER,
+        }
+    }
+
+    /// When something happens without anybody's doing.
+    fn deadline(&self) -> Moment {
+        let of_pool = |(pool, breaker): (&PoolId, &Breaker)| {
+            let settles = match self.published.standings.of(*pool) {
+                Standing::Fresh => self.settles_at(breaker),
+                _ => Moment::NEVER,
+            };
+            breaker.deadline().min(settles)
+        };
+        self.breakers.iter().map(of_pool).min().unwrap_or(Moment::NEVER)
+    }
+}
+
+/// A moment as Unix time.
+fn unix_ms(at: Moment, now: Moment) -> u64 {
+    let present = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    (present + at.since_us(now) / 1_000).saturating_sub(now.since_us(at) / 1_000)
+}
+
+impl ProbeError {
+    /// What it says to a breaker.
+    fn failure(&self) -> Failure {
+        match self {
+            Self::NoAddress | Self::Connect(_) => Failure::Dial,
+            Self::Closed(_) => Failure::ClosedEarly,
+            Self::Silent(_) | Self::Refused(_) => Failure::Handshake,
+            Self::NoJob => Failure::NoJob,
+            Self::NameRefused(_) => Failure::NameRefused,
+            Self::Garbage => Failure::Garbage,
+        }
+    }
+}
+
+/// A state as operators are told it.
+fn view_of(state: State) -> PoolState {
+    match state {
+        State::Up => PoolState::Up,
+        State::Degraded => PoolState::Degraded,
+        State::Down { .. } => PoolState::Down,
+        State::HalfOpen { .. } => PoolState::HalfOpen,
+        State::Disabled | State::Draining => PoolState::Disabled,
+    }
+}
+
+/// A number that another proxy does not come to as well.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

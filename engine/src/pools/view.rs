@@ -1,0 +1,130 @@
+//! What one thread knows of pools when it chooses one: the catalogue in force, and how its pools stand at this moment.
+
+use std::sync::Arc;
+
+use adit_protocol::pool::{Asks, PoolId, Router};
+
+use super::catalogue::Catalogue;
+use super::rendezvous::MinerKey;
+use super::standing::{Standing, Standings};
+
+/// A view of the pools. Cheap to copy.
+#[derive(Clone, Debug)]
+pub struct PoolsView {
+    /// Which pools there are.
+    pub catalogue: Arc<Catalogue>,
+    /// How they stand.
+    pub standings: Standings,
+}
+
+impl PoolsView {
+    /// The pool for a miner that has none, `tried` ones left out. `None`: there is none.
+    pub fn choose(&self, asks: &Asks<'_>, tried: &[PoolId]) -> Option<PoolId> {
+        self.choose_among(asks, |pool| self.standing(pool).takes() && !tried.contains(&pool))
+    }
+
+    /// The pool that a miner should rather be at than `at`, where it is now, if there is one. Nothing forces it away.
+    pub fn better(&self, asks: &Asks<'_>, at: PoolId) -> Option<PoolId> {
+        let is_good = |pool| match self.standing(pool) {
+            Standing::Settled => true,
+            // Being there is enough for staying.
+            Standing::Fresh => pool == at,
+            Standing::Draining | Standing::Away => false,
+        };
+        self.choose_among(asks, is_good).filter(|&pool| pool != at)
+    }
+
+    /// How a pool stands; one that is not configured any more is away.
+    pub fn standing(&self, pool: PoolId) -> Standing {
+        if self.catalogue.get(pool).is_none() { Standing::Away } else { self.standings.of(pool) }
+    }
+
+    /// Whether any miner could be served.
+    pub fn has_usable(&self) -> bool {
+        self.catalogue.pools().any(|entry| self.standings.of(entry.id).takes())
+    }
+
+    fn choose_among(&self, asks: &Asks<'_>, is_usable: impl FnMut(PoolId) -> bool) -> Option<PoolId> {
+        let group = self.catalogue.routes().find(asks)?.group;
+        let miner = match asks.name {
+            Some(name) => MinerKey::of_worker(name),
+            None => MinerKey::of_address(asks.origin.address),
+        };
+        self.catalogue.plan().choose(group, miner, is_usable)
+    }
+}
+
+impl Router for PoolsView {
+    fn choose(&mut self, asks: &Asks<'_>) -> Option<PoolId> {
+        Self::choose(self, asks, &[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use adit_protocol::pool::Origin;
+    use adit_store::names::Names;
+
+    use super::*;
+    use crate::settings::{PoolSettings, Settings};
+
+    const ASKS: Asks<'_> = Asks {
+        origin: Origin { listener: 0, address: IpAddr::V4(Ipv4Addr::LOCALHOST) },
+        path: None,
+        name: Some(b"a.rig"),
+    };
+    const FIRST: PoolId = PoolId(1);
+    const SECOND: PoolId = PoolId(2);
+
+    /// Two pools of one group, the first one first.
+    fn view() -> PoolsView {
+        let pool = |name: &str, priority| PoolSettings {
+            name: name.to_owned(),
+            priority,
+            ..PoolSettings::transparent("127.0.0.1", 3333)
+        };
+        let mut settings = Settings::with_pool(pool("first", 1));
+        settings.pools.push(pool("second", 2));
+        let catalogue = Arc::new(Catalogue::new(Arc::new(settings), None, &Names::default()).unwrap());
+        PoolsView { catalogue, standings: Standings::default() }
+    }
+
+    #[test]
+    fn a_miner_without_a_pool_gets_the_first_that_takes_miners() {
+        let view = view();
+        assert_eq!((view.choose(&ASKS, &[]), view.has_usable()), (None, false));
+        view.standings.set(SECOND, Standing::Fresh);
+        assert_eq!((view.choose(&ASKS, &[]), view.has_usable()), (Some(SECOND), true));
+        view.standings.set(FIRST, Standing::Draining);
+        assert_eq!(view.choose(&ASKS, &[]), Some(SECOND));
+        view.standings.set(FIRST, Standing::Fresh);
+        assert_eq!(view.choose(&ASKS, &[]), Some(FIRST));
+        assert_eq!(view.choose(&ASKS, &[FIRST]), Some(SECOND));
+        assert_eq!(view.choose(&ASKS, &[FIRST, SECOND]), None);
+    }
+
+    #[test]
+    fn a_miner_goes_back_only_to_a_pool_that_has_been_good_for_long() {
+        let view = view();
+        view.standings.set(SECOND, Standing::Settled);
+        for (first, better) in [
+            (Standing::Away, None),
+            (Standing::Draining, None),
+            (Standing::Fresh, None),
+            (Standing::Settled, Some(FIRST)),
+        ] {
+            view.standings.set(FIRST, first);
+            assert_eq!(view.better(&ASKS, SECOND), better, "{first:?}");
+        }
+        view.standings.set(FIRST, Standing::Fresh);
+        assert_eq!(view.better(&ASKS, FIRST), None, "it is there");
+        view.standings.set(FIRST, Standing::Draining);
+        assert_eq!(
+            view.better(&ASKS, FIRST),
+            Some(SECOND),
+            "a pool that drains is left where that can be done"
+        );
+    }
+}

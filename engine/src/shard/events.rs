@@ -1,0 +1,129 @@
+//! What sessions tell: entered into counters, the ledger and the news, and handed to whoever acts on it.
+
+use adit_protocol::event::{ClosedShare, Event, Outcome};
+use adit_protocol::pool::PoolId;
+
+use super::pair::Key;
+use super::plane::Plane;
+use crate::counters::Counter;
+use crate::pools::breaker::{Failure, Report};
+use crate::pools::counters::PoolCounter;
+use crate::vitals::Stage;
+
+impl Plane {
+    /// Takes what a session told while it was called.
+    pub(super) fn take_events(&mut self, key: Key) {
+        if self.shared.events.is_empty() {
+            return;
+        }
+        let mut events = std::mem::take(&mut self.shared.events);
+        for event in events.drain(..) {
+            self.on_event(key, event);
+        }
+        self.shared.events = events;
+    }
+
+    fn on_event(&mut self, key: Key, event: Event) {
+        match event {
+            Event::Share(share) => self.account(key, &share),
+            Event::Job { pool, clean, first } => {
+                self.job_came(pool, clean);
+                if first {
+                    self.first_job_came(key, pool);
+                }
+            }
+            Event::Odd(oddity) => {
+                self.counters.odd(oddity);
+                self.news.odd(oddity, self.now);
+            }
+            Event::Dial { wire, pool } => {
+                self.opened(key, pool);
+                self.open_wire(key, wire, pool);
+            }
+            Event::PoolLost { wire, why, .. } => {
+                self.report_lost(key, wire, why);
+                self.close_wire(key, wire);
+                self.decisions.push((key, why));
+            }
+            Event::Finish(reason) => self.finish(key, reason),
+            // Nobody prepares anything yet.
+            Event::Prepared { .. }
+            | Event::Switched { .. }
+            | Event::LoginFailed { .. }
+            | Event::WireDone { .. }
+            | Event::Reconnect { .. }
+            | Event::Subscribing => {}
+            Event::Subscribed { .. } => {
+                self.counters.count(Counter::Subscribed);
+                if let Some(pair) = self.pairs.get_mut(key) {
+                    self.vitals.reached(&mut pair.record.stage, Stage::Subscribed);
+                }
+            }
+            Event::Authorised(worker) => {
+                self.counters.count(Counter::Authorised);
+                self.authorised(key, worker);
+            }
+            Event::AuthorizeRefused { pool, worked } => {
+                self.counters.count(Counter::AuthorizeRefused);
+                if worked {
+                    self.report(pool, Report::Failed(Failure::NameRefused), self.now);
+                }
+            }
+            Event::UnansweredSubmit { pool } => {
+                let waited_ms = self.shared.terms.of(pool).deadlines.submit_reply_ms;
+                self.report(pool, Report::Failed(Failure::SubmitUnanswered), self.ago(waited_ms));
+            }
+        }
+    }
+
+    /// A job is on its way to one miner.
+    fn job_came(&mut self, pool: PoolId, clean: bool) {
+        self.counters.count(Counter::Jobs);
+        self.jobs_planned += 1;
+        self.vitals.job(self.now);
+        self.pool_counters.count(pool, if clean { PoolCounter::CleanJobs } else { PoolCounter::Jobs });
+        self.news.job(self.pool_keys.of(pool), clean, self.now);
+    }
+
+    /// A session made its first valid request, and was given a pool.
+    fn opened(&mut self, key: Key, pool: PoolId) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        pair.record.pool = self.pool_keys.of(pool);
+        if let Some(books) = &mut self.books {
+            books.opened(&mut pair.record, self.now);
+        }
+    }
+
+    /// The pool accepted a name of a session.
+    fn authorised(&mut self, key: Key, worker: u32) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let pool = self.pool_keys.of(pair.session.pool());
+        self.vitals.reached(&mut pair.record.stage, Stage::Authorised);
+        self.news.authorised(pair.record.peer(), worker, pool, pair.session.user_agent(), self.now);
+        if !pair.workers.contains(&worker) {
+            pair.workers.push(worker);
+            self.workers.arrived(worker, pair.record.address, pair.session.user_agent(), self.now);
+        }
+        if let Some(books) = &mut self.books {
+            books.authorised(&mut pair.record, &pair.session, worker, self.now);
+        }
+    }
+
+    /// The one place where a share that ended is entered into the books.
+    fn account(&mut self, key: Key, share: &ClosedShare) {
+        self.counters.share(share.outcome, share.class);
+        self.pool_counters.share(share.pool, share.outcome);
+        let pool = self.pool_keys.of(share.pool);
+        let burst = self.workers.share(share, self.now);
+        self.news.share(share, pool, self.shared.reasons.text(share.reason), burst, self.now);
+        if share.block_candidate {
+            self.counters.count(Counter::BlockCandidates);
+        }
+        if matches!(share.outcome, Outcome::Accepted | Outcome::Rejected) {
+            self.latency.record(self.now.since_us(share.submitted), self.now);
+        }
+        if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
+            books.share(&mut pair.record, share, pool, &self.shared.reasons, self.now);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a shard tells the control about pools: what became of its own connections there.
+
+use adit_protocol::event::{CloseReason, Wire};
+use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
+
+use super::pair::Key;
+use super::plane::Plane;
+use crate::pools::breaker::{Failure, Report};
+use crate::pools::counters::PoolCounter;
+use crate::pools::reports::Sent;
+
+impl Plane {
+    /// Tells what happened at a pool. `began` is when the wait began that failed, or the login that worked.
+    pub(super) fn report(&self, pool: PoolId, report: Report, began: Moment) {
+        self.reports.tell(Sent { pool, report, began, at: self.now });
+    }
+
+    /// So long before the present.
+    pub(super) fn ago(&self, ms: u32) -> Moment {
+        Moment(self.now.0.saturating_sub(u64::from(ms) * 1_000))
+    }
+
+    /// A connection has come to a job: the pool works.
+    pub(super) fn first_job_came(&mut self, key: Key, pool: PoolId) {
+        let now = self.now;
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let Some(place) =
+            pair.wires.iter_mut().find(|place| place.pool == pool && place.working_since.is_none())
+        else {
+            return;
+        };
+        place.working_since = Some(now);
+        let began = place.opened_at;
+        self.report(pool, Report::LoggedIn, began);
+    }
+
+    /// The connection in this place ended, and `why`.
+    pub(super) fn report_lost(&mut self, key: Key, wire: Wire, why: CloseReason) {
+        let now = self.now;
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let place = pair.wire(wire);
+        let (pool, opened_at, working_since) = (place.pool, place.opened_at, place.working_since);
+        let Some(failure) = failure_of(why, working_since, now) else { return };
+        let (counter, began) = match failure {
+            Failure::Dial => (PoolCounter::DialsFailed, opened_at),
+            _ if working_since.is_none() => (PoolCounter::LoginsFailed, opened_at),
+            Failure::Silent => (PoolCounter::Lost, self.ago(self.shared.terms.of(pool).deadlines.silence_ms)),
+            _ => (PoolCounter::Lost, now),
+        };
+        self.pool_counters.count(pool, counter);
+        self.report(pool, Report::Failed(failure), began);
+    }
+}
+
+/// What the end of a connection says about its pool. `None` where it was not the pool's doing.
+fn failure_of(why: CloseReason, working_since: Option<Moment>, now: Moment) -> Option<Failure> {
+    Some(match why {
+        CloseReason::PoolUnreachable | CloseReason::PoolConnectTimeout => Failure::Dial,
+        CloseReason::PoolClosed | CloseReason::PoolBroken => match working_since {
+            Some(since) => Failure::closed(now, since),
+            None => Failure::Handshake,
+        },
+        CloseReason::PoolSilent if working_since.is_none() => Failure::Handshake,
+        CloseReason::PoolSilent | CloseReason::PoolNotReading => Failure::Silent,
+        CloseReason::PoolLineTooLong | CloseReason::PoolGarbage => Failure::Garbage,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_connection_ended_says_what_is_wrong_with_its_pool() {
+        let (now, lately, long_ago) = (Moment(100_000_000), Some(Moment(99_000_000)), Some(Moment(0)));
+        for (why, working_since, failure) in [
+            (CloseReason::PoolUnreachable, None, Some(Failure::Dial)),
+            (CloseReason::PoolConnectTimeout, None, Some(Failure::Dial)),
+            (CloseReason::PoolClosed, None, Some(Failure::Handshake)),
+            (CloseReason::PoolClosed, lately, Some(Failure::ClosedEarly)),
+            (CloseReason::PoolBroken, long_ago, Some(Failure::Closed)),
+            (CloseReason::PoolSilent, None, Some(Failure::Handshake)),
+            (CloseReason::PoolSilent, long_ago, Some(Failure::Silent)),
+            (CloseReason::PoolGarbage, lately, Some(Failure::Garbage)),
+            (CloseReason::MinerClosed, lately, None),
+            (CloseReason::Stopping, lately, None),
+        ] {
+            assert_eq!(failure_of(why, working_since, now), failure, "{why:?}");
+        }
+    }
+}
