@@ -22,6 +22,7 @@ export class Curve {
     Object.assign(this, { place, format, axis, range, readout, rest, name, sync, splits, fill });
     this.data = null;
     place.setAttribute("role", "img");
+    place.setAttribute("aria-label", `${name}: no figures yet`);
     new ResizeObserver(() => this.fit()).observe(place);
     charts.add(this);
   }

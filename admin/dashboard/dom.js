@@ -106,8 +106,9 @@ export function setMeter(bar, share, level = "") {
   bar.firstElementChild.style.width = `${Math.min(100, Math.max(share > 0 ? 1 : 0, share * 100))}%`;
 }
 
-/** A little curve; values oldest first. */
-export function setSpark(node, values) {
+/** A little curve; values oldest first. The last one is of a step that is not over, and left out. */
+export function setSpark(node, all) {
+  const values = all?.slice(0, -1);
   const key = values ? values.join() : "";
   if (node.dataset.shown === key) return;
   node.dataset.shown = key;

@@ -45,6 +45,8 @@ export function hashrate(value, digits) {
 /** A large number in short. */
 export function short(value) {
   if (value === null || value === undefined) return DASH;
+  if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);
+  if (Math.abs(value) < 1) return round(value);
   if (Math.abs(value) < 10000) return counts.format(Math.round(value * 100) / 100);
   const [number, prefix] = scaled(value);
   return { number: threeDigits(number), unit: prefix };

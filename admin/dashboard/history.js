@@ -9,13 +9,17 @@ import { now, Source } from "./live.js";
 export const SPANS = ["1h", "6h", "1d", "7d", "30d", "1y"].map((id) => [id, id.replace(/([a-z])/, "\u00a0$1")]);
 const SAMPLES_MAX = 1800;
 const SAMPLE_MS = 2000;
-const NOTHING = "Nothing to show yet: the first figures come within a minute or two.";
+// A shorter history is no curve.
+const STEPS_MIN = 5;
+const NOTHING = "The first figures come in a moment.";
 
 // What this page saw, oldest first: time, hashrate, counters of shares.
 const samples = [];
 let span = "1d";
 let series;
 let stats;
+// Whether the curves are what this page saw itself.
+let isOwn = true;
 
 export const rateOptions = {
   format: (value) => plain(hashrate(value)),
@@ -38,7 +42,7 @@ const accepted = new Curve($("accept-chart"), {
   axis: (value, all) => (value > 1.000001 ? "" : `${(value * 100).toFixed(Number.isInteger(Math.round((all[1] - all[0]) * 1e5) / 1e3) ? 0 : 1)} %`),
   range: (min) => [min === null || min > 0.995 ? 0.99 : Math.max(0, min - (1 - min) * 0.15), 1 + (1 - Math.min(min ?? 1, 0.99)) * 0.06],
   readout: $("accept-readout"),
-  rest: () => (stats ? `since the start ${plain(percent(stats.accept_rate, 2))}` : ""),
+  rest: () => (stats && ended(stats.shares) > 0 ? `since the start ${plain(percent(stats.accept_rate, 2))}` : ""),
   sync: "fleet",
   fill: false,
 });
@@ -65,7 +69,7 @@ export function sample(next) {
     samples.push({ at: next.at_ms, hashrate: next.hashrate.m1, accepted: good, total: ended(next.shares), started: next.process.started_ms });
     if (samples.length > SAMPLES_MAX) samples.shift();
   }
-  if (!series) show();
+  if (isOwn) show();
   rate.freshen();
   accepted.freshen();
 }
@@ -84,12 +88,20 @@ export function lately(ms) {
 }
 
 function show() {
+  const steps = series ? wholeSteps(series) : [];
+  const isShort = steps.length < STEPS_MIN;
   $("span").hidden = !series;
-  $("history-note").textContent = series || !stats || stats.ledger ? "" : samples.length > 1
-    ? `No ledger is kept, so this begins at ${clock(samples[0].at)}, when you opened the page.`
-    : "No ledger is kept, so this begins now.";
-  if (series) showSeries();
-  else if (stats) showSamples();
+  if (!stats) return;
+  $("history-note").textContent = isShort ? whySamples() : "";
+  isOwn = isShort;
+  if (isShort) showSamples();
+  else showSteps(steps);
+}
+
+/** Why the curves are this page's own. */
+function whySamples() {
+  const from = samples.length > 1 ? `, so this begins at ${clock(samples[0].at)}, when you opened the page.` : ".";
+  return stats.ledger ? `The ledger has no history of this time yet${from}` : `No ledger is kept${from}`;
 }
 
 /** The steps of a series that are over, from the first one of which something is known. */
@@ -101,8 +113,7 @@ export function wholeSteps({ from_ms, step_ms, hashrate: rates, accepted: good, 
   return first < 0 ? [] : over.slice(first);
 }
 
-function showSeries() {
-  const steps = wholeSteps(series);
+function showSteps(steps) {
   const at = steps.map((step) => step.at);
   rate.show(at, steps.map((step) => step.hashrate), NOTHING);
   accepted.show(at, steps.map((step) => (step.total > 0 ? step.good / step.total : null)), NOTHING);

@@ -3,7 +3,10 @@
 const { spawn } = require("node:child_process");
 const { createInterface } = require("node:readline");
 const path = require("node:path");
+const { readFileSync } = require("node:fs");
 const { chromium } = require("playwright-core");
+
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const [folder, wanted = ""] = process.argv.slice(2);
 const DESKTOP = { width: 1360, height: 900 };
@@ -140,6 +143,9 @@ async function picture(browser, scene, size, colorScheme) {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     if (wide > 0) faults.push(`the page is ${wide} px wider than the screen`);
     await page.screenshot({ path: path.join(folder, `${name}.png`), fullPage: scene.full ?? false });
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => globalThis.axe.run());
+    violations.forEach(({ id, help, nodes }) => faults.push(`${id}: ${help}: ${nodes[0].html}`));
   } catch (error) {
     faults.push(error.message);
     await page.screenshot({ path: path.join(folder, `${name}-failed.png`) });
