@@ -41,9 +41,10 @@ pub(super) struct Compare {
     #[arg(long, value_name = "MS")]
     window_ms: Option<u64>,
 
-    /// Only the closed loops with these numbers of connections; 0 is the fixed rate
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
-    only: Vec<usize>,
+    /// Only these loads: closed loops by their number of connections, or 0 (a low fixed rate), fan-out, half-idle,
+    /// half-deaf, many [default: the closed loops and 0]
+    #[arg(long, value_name = "LOAD,LOAD,…", value_delimiter = ',')]
+    only: Vec<String>,
 
     /// Only these proxies; haproxy is always among them
     #[arg(long, value_name = "NAME,NAME,…", value_delimiter = ',')]
@@ -74,8 +75,13 @@ fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
     let (rounds, window) = if arguments.quick { QUICK } else { FULL };
     let window = arguments.window_ms.map_or(window, Duration::from_millis);
     let is_wanted = |load: &Load| {
-        let number = if load.kind() == "closed" { load.connections } else { 0 };
-        arguments.only.is_empty() || arguments.only.contains(&number)
+        let name = match load.kind() {
+            "closed" => load.connections.to_string(),
+            "open" => "0".into(),
+            kind => kind.to_owned(),
+        };
+        let is_usual = matches!(load.kind(), "closed" | "open");
+        if arguments.only.is_empty() { is_usual } else { arguments.only.contains(&name) }
     };
     let is_named = |proxy: &Proxy| {
         *proxy == Proxy::Haproxy

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use adit_loadtest::lean::miners::{LeanConfig, LeanReport, Pace, measure};
+use adit_loadtest::lean::miners::{LeanConfig, LeanReport, Pace, Quiet, measure};
 use adit_loadtest::lean::pool::LeanPool;
 use adit_loadtest::pool_process;
 use clap::Args;
@@ -43,6 +43,18 @@ pub(super) struct Miners {
     /// Submits per second over all miners, in open loop; without it each submits again once it has its answer
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
+
+    /// So many of them submit nothing
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["deaf", "fan_out"])]
+    reading: usize,
+
+    /// So many of them stop to read once the load starts
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "fan_out")]
+    deaf: usize,
+
+    /// Submit nothing, and time jobs on their way to all miners instead
+    #[arg(long)]
+    fan_out: bool,
 
     /// The proxy's process, to measure its use
     #[arg(long, value_name = "PID")]
@@ -93,6 +105,12 @@ pub(super) fn miners(arguments: &Miners) -> ExitCode {
         address: arguments.connect,
         connections: arguments.connections.max(1),
         pace: arguments.rate.map_or(Pace::Closed, Pace::PerSecond),
+        quiet: match (arguments.reading, arguments.deaf) {
+            _ if arguments.fan_out => Quiet::FanOut,
+            (0, 0) => Quiet::Nobody,
+            (reading, 0) => Quiet::Reading(reading),
+            (_, deaf) => Quiet::Deaf(deaf),
+        },
         logins_max: arguments.logins_max.max(1),
         login_timeout: Duration::from_millis(arguments.login_timeout_ms),
         settle: Duration::from_millis(arguments.settle_ms),

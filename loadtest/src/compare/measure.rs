@@ -9,7 +9,7 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 
 use super::proxy::{Proxy, Running, on_core};
 use super::{Load, Plan};
-use crate::lean::miners::{LeanReport, Pace};
+use crate::lean::miners::{LeanReport, Pace, Quiet};
 use crate::process::{Adit, StartError};
 
 /// Why there is no comparison.
@@ -64,7 +64,7 @@ pub(super) fn measure(
     proxy: Proxy,
     directory: &Path,
 ) -> Result<LeanReport, MeasureError> {
-    let pool = start_pool(plan)?;
+    let pool = start_pool(plan, load)?;
     let running = Running::start(proxy, plan, pool.address(), directory)?;
     let report = run_miners(plan, load, proxy, running.address, running.pid())?;
     if report.faults > 0 {
@@ -74,10 +74,10 @@ pub(super) fn measure(
     Ok(report)
 }
 
-fn start_pool(plan: &Plan) -> Result<Adit, StartError> {
+fn start_pool(plan: &Plan, load: Load) -> Result<Adit, StartError> {
     let core = plan.cores.pool.to_string();
     let peers = plan.peers.display().to_string();
-    let job_every = plan.window.as_millis().to_string();
+    let job_every = load.job_every(plan.window).as_millis().to_string();
     let arguments = ["-c", &core, &peers, "pool", "--listen", "127.0.0.1:0", "--job-every-ms", &job_every];
     Adit::start(Path::new("taskset"), arguments)
 }
@@ -92,12 +92,22 @@ fn run_miners(
     let mut command = on_core(plan.cores.miners, &plan.peers.display().to_string());
     command.arg("miners").arg("--connect").arg(address.to_string());
     command.arg("--connections").arg(load.connections.to_string());
-    let times = [("--settle-ms", plan.settle), ("--warm-up-ms", plan.warm_up), ("--window-ms", plan.window)];
+    let times = [
+        ("--settle-ms", plan.settle),
+        ("--warm-up-ms", load.warm_up(plan.warm_up)),
+        ("--window-ms", load.window(plan.window)),
+    ];
     for (flag, time) in times {
         command.arg(flag).arg(time.as_millis().to_string());
     }
     if let Pace::PerSecond(rate) = load.pace {
         command.arg("--rate").arg(rate.to_string());
+    }
+    match load.quiet {
+        Quiet::Nobody => {}
+        Quiet::Reading(count) => drop(command.arg("--reading").arg(count.to_string())),
+        Quiet::Deaf(count) => drop(command.arg("--deaf").arg(count.to_string())),
+        Quiet::FanOut => drop(command.arg("--fan-out")),
     }
     if let Some(pid) = pid {
         command.arg("--proxy-pid").arg(pid.to_string());

@@ -13,11 +13,21 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::lean::miners::{LeanReport, Pace};
+use crate::lean::miners::{LeanReport, Pace, Quiet};
 
 pub use measure::{Cores, MeasureError};
 pub use proxy::Proxy;
 pub use summary::{Comparison, NULL_OFF_MAX};
+
+/// More connections than this at a fixed rate are there for their memory.
+const PAIRS_OF_OPEN_MAX: usize = 5_000;
+/// Time between two jobs that are timed on their way to everybody: no job may be under way with the one before it. And the
+/// least time that they are measured for.
+const FAN_OUT_EVERY: Duration = Duration::from_secs(1);
+const FAN_OUT_FOR: Duration = Duration::from_secs(5);
+/// Time between two jobs that pile up before those that do not read, and how long they do before the measuring.
+const PILE_UP_EVERY: Duration = Duration::from_millis(250);
+const PILE_UP_FOR: Duration = Duration::from_secs(8);
 
 /// One load that every proxy is put under.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,21 +36,69 @@ pub struct Load {
     pub connections: usize,
     /// How they submit.
     pub pace: Pace,
+    /// Who does not.
+    pub quiet: Quiet,
 }
 
 impl Load {
     /// The loads of the comparison.
-    pub const ALL: [Self; 5] = [
-        Self { connections: 1, pace: Pace::Closed },
-        Self { connections: 100, pace: Pace::Closed },
-        Self { connections: 1_000, pace: Pace::Closed },
-        Self { connections: 5_000, pace: Pace::Closed },
-        Self { connections: 500, pace: Pace::PerSecond(2_000.0) },
+    pub const ALL: [Self; 9] = [
+        Self::closed(1),
+        Self::closed(100),
+        Self::closed(1_000),
+        Self::closed(5_000),
+        Self::open(500, 2_000.0, Quiet::Nobody),
+        // A new job for everybody, again and again.
+        Self { quiet: Quiet::FanOut, ..Self::closed(5_000) },
+        // Half of the miners stop to read; and, to hold that against, half of them only read.
+        Self::open(4_000, 2_000.0, Quiet::Reading(2_000)),
+        Self::open(4_000, 2_000.0, Quiet::Deaf(2_000)),
+        // What an idle pair takes where there are as many as one process with 20,000 descriptors can have.
+        Self::open(9_000, 500.0, Quiet::Nobody),
     ];
 
-    /// `closed` or `open`.
+    const fn closed(connections: usize) -> Self {
+        Self { connections, pace: Pace::Closed, quiet: Quiet::Nobody }
+    }
+
+    const fn open(connections: usize, per_second: f64, quiet: Quiet) -> Self {
+        Self { connections, pace: Pace::PerSecond(per_second), quiet }
+    }
+
+    /// What it is called: `closed`, `open`, `fan-out`, `half-idle`, `half-deaf`, `many`.
     pub fn kind(&self) -> &'static str {
-        if self.pace == Pace::Closed { "closed" } else { "open" }
+        match (self.quiet, self.pace) {
+            (Quiet::FanOut, _) => "fan-out",
+            (Quiet::Reading(_), _) => "half-idle",
+            (Quiet::Deaf(_), _) => "half-deaf",
+            (Quiet::Nobody, Pace::Closed) => "closed",
+            (Quiet::Nobody, Pace::PerSecond(_)) if self.connections > PAIRS_OF_OPEN_MAX => "many",
+            (Quiet::Nobody, Pace::PerSecond(_)) => "open",
+        }
+    }
+
+    /// Time between two jobs, in a window of this length.
+    fn job_every(&self, window: Duration) -> Duration {
+        match self.quiet {
+            Quiet::FanOut => FAN_OUT_EVERY,
+            Quiet::Reading(_) | Quiet::Deaf(_) => PILE_UP_EVERY,
+            Quiet::Nobody => window,
+        }
+    }
+
+    /// How long it is measured, where others are measured for a window.
+    fn window(&self, window: Duration) -> Duration {
+        if self.quiet == Quiet::FanOut { window.max(FAN_OUT_FOR) } else { window }
+    }
+
+    /// How long the load goes before it is measured: as long as it takes what nobody reads to fill every buffer, where
+    /// that is the matter.
+    fn warm_up(&self, warm_up: Duration) -> Duration {
+        if matches!(self.quiet, Quiet::Reading(_) | Quiet::Deaf(_)) {
+            warm_up.max(PILE_UP_FOR)
+        } else {
+            warm_up
+        }
     }
 }
 
@@ -57,7 +115,7 @@ pub struct Plan {
     pub settle: Duration,
     /// Load before the measuring starts.
     pub warm_up: Duration,
-    /// Load that is measured. The pool gives a new job once in that time.
+    /// Load that is measured. The pool gives a new job once in that time, where jobs are not the matter.
     pub window: Duration,
     /// Who runs where.
     pub cores: Cores,

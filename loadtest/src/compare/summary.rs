@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{Load, LoadSamples, Proxy, Sample};
-use crate::lean::miners::{LeanReport, Pace};
+use crate::lean::miners::{LeanReport, Pace, Quiet};
 
 /// How far from one the ratio of haproxy to itself may be, in the middle of all rounds, for a conclusion.
 pub const NULL_OFF_MAX: f64 = 0.10;
@@ -92,6 +92,7 @@ impl LoadSamples {
                 "p50_us": median(&|report| report.p50_us as f64),
                 "p99_us": median(&|report| report.p99_us as f64),
                 "rss_kib_per_idle_pair": median(&|report| report.rss_kib_per_idle_pair),
+                "rss_growth_kib": median(&|report| report.rss_growth_kib as f64),
             })
         };
         self.proxies().into_iter().filter(|&(_, is_null)| !is_null).map(row).collect()
@@ -108,7 +109,7 @@ impl LoadSamples {
             Spread::of(self.ratios(proxy, is_null, LeanReport::cpu_us_per_round_trip)).filter(|_| is_proxy);
         writeln!(
             out,
-            "  {name:<14}{:>22}{:>21}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{:>10.2}{:>10.0}{:>10.1}",
+            "  {name:<14}{:>22}{:>21}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{:>10.2}{:>10.0}{:>10.1}{:>10.1}",
             text(cpu, 2),
             text(ratio, 3),
             median(&LeanReport::round_trips_per_second),
@@ -118,6 +119,7 @@ impl LoadSamples {
             median(&|report| report.rss_kib_per_idle_pair),
             median(&|report| report.logins_per_second),
             median(&|report| report.cpu_us_per_login),
+            median(&|report| report.rss_growth_kib as f64 / 1024.0),
         )?;
         if proxy == Proxy::Adit {
             let shards = |report: &LeanReport| report.cpu_us_of(|thread| thread.starts_with(SHARD_THREAD));
@@ -133,15 +135,29 @@ impl fmt::Display for Comparison {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for samples in &self.loads {
             let load = samples.load;
-            match load.pace {
-                Pace::Closed => writeln!(out, "{} connections, closed loop", load.connections)?,
-                Pace::PerSecond(rate) => writeln!(out, "{} connections, {rate}/s", load.connections)?,
+            let connections = load.connections;
+            match (load.quiet, load.pace) {
+                (Quiet::FanOut, _) => {
+                    writeln!(out, "{connections} connections, jobs on their way to all of them")?;
+                }
+                (_, Pace::Closed) => writeln!(out, "{connections} connections, closed loop")?,
+                (Quiet::Nobody, Pace::PerSecond(rate)) => {
+                    writeln!(out, "{connections} connections, {rate}/s")?;
+                }
+                (Quiet::Reading(count), Pace::PerSecond(rate)) => {
+                    writeln!(out, "{connections} connections, {rate}/s; {count} only read")?;
+                }
+                (Quiet::Deaf(count), Pace::PerSecond(rate)) => {
+                    writeln!(out, "{connections} connections, {rate}/s; {count} stop to read")?;
+                }
             }
+            let trips =
+                if load.quiet == Quiet::FanOut { "CPU µs per delivery" } else { "CPU µs per round trip" };
             writeln!(
                 out,
-                "  {:<14}{:>22}{:>21}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}",
+                "  {:<14}{:>22}{:>21}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>10}",
                 "",
-                "CPU µs per round trip",
+                trips,
                 "ratio to haproxy",
                 "trips/s",
                 "p50 µs",
@@ -149,7 +165,8 @@ impl fmt::Display for Comparison {
                 "p99.9 µs",
                 "KiB/pair",
                 "logins/s",
-                "µs/login"
+                "µs/login",
+                "load MiB"
             )?;
             for (proxy, is_null) in samples.proxies() {
                 samples.write_proxy(out, proxy, is_null)?;
@@ -216,7 +233,7 @@ mod tests {
                 samples.push(Sample { round, proxy, is_null, report: report(cpu_us) });
             }
         }
-        let load = Load { connections: 100, pace: Pace::Closed };
+        let load = Load { connections: 100, pace: Pace::Closed, quiet: Quiet::Nobody };
         Comparison { loads: vec![LoadSamples { load, samples }] }
     }
 
@@ -228,6 +245,7 @@ mod tests {
         let expected = json!({
             "proxy": "adit", "load": "closed", "connections": 100, "cpu_us_per_round_trip": 18.0,
             "ratio_to_haproxy": 0.9, "p50_us": 40.0, "p99_us": 90.0, "rss_kib_per_idle_pair": 2.5,
+            "rss_growth_kib": 0.0,
         });
         assert_eq!(comparison.json()["rows"][1], expected);
         assert_eq!(comparison.json()["rows"].as_array().map(Vec::len), Some(2));

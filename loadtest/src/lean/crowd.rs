@@ -15,7 +15,7 @@ use rustix::time::{
 };
 
 use super::link::{Link, READ_BYTES};
-use super::miners::{LeanConfig, Pace};
+use super::miners::{LeanConfig, Pace, Quiet};
 use super::wire::{self, Told};
 
 const TIMER: Token = Token(usize::MAX);
@@ -53,8 +53,30 @@ struct Tally {
     round_trips: u64,
     latency_us: Histogram<u64>,
     logged_in: usize,
+    /// Jobs heard, and those of them that every miner must have heard before the next begins.
+    deliveries: u64,
+    fan_out: Option<FanOut>,
     faults: u64,
     first_fault: Option<String>,
+}
+
+/// A job on its way to all miners.
+#[derive(Debug, Default)]
+struct FanOut {
+    miners: usize,
+    job: u64,
+    heard: usize,
+}
+
+impl FanOut {
+    /// A miner heard this job; true if it was the last of them. Jobs that some miner never hears count for nothing.
+    fn is_last(&mut self, job: u64) -> bool {
+        if job > self.job {
+            *self = Self { miners: self.miners, job, heard: 0 };
+        }
+        self.heard += usize::from(job == self.job);
+        job == self.job && self.heard == self.miners
+    }
 }
 
 /// All miners of one measurement.
@@ -86,7 +108,15 @@ impl Crowd {
             poll,
             timer,
             miners: Vec::with_capacity(config.connections),
-            tally: Tally { round_trips: 0, latency_us, logged_in: 0, faults: 0, first_fault: None },
+            tally: Tally {
+                round_trips: 0,
+                latency_us,
+                logged_in: 0,
+                deliveries: 0,
+                fan_out: None,
+                faults: 0,
+                first_fault: None,
+            },
             buffer: vec![0; READ_BYTES],
             out: Vec::new(),
             loaded: false,
@@ -126,11 +156,14 @@ impl Crowd {
         Ok(())
     }
 
-    /// Submits from now on.
+    /// Submits from now on, or watches jobs.
     pub(super) fn start_load(&mut self) -> io::Result<()> {
         self.loaded = true;
+        if self.config.quiet == Quiet::FanOut {
+            self.tally.fan_out = Some(FanOut { miners: self.config.connections, ..FanOut::default() });
+        }
         match self.config.pace {
-            Pace::Closed => (0..self.miners.len()).for_each(|place| self.submit(place, Instant::now())),
+            Pace::Closed => (0..self.submitters()).for_each(|place| self.submit(place, Instant::now())),
             Pace::PerSecond(_) => {
                 self.next_due = Some(Instant::now());
                 self.submit_due()?;
@@ -142,7 +175,7 @@ impl Crowd {
     /// Forgets the latencies so far; what was done so far.
     pub(super) fn start_measuring(&mut self) -> u64 {
         self.tally.latency_us.reset();
-        self.tally.round_trips
+        self.round_trips()
     }
 
     pub(super) fn stop_load(&mut self) {
@@ -164,8 +197,23 @@ impl Crowd {
         Ok(())
     }
 
+    /// Round trips so far, or jobs delivered where that is what is measured.
     pub(super) fn round_trips(&self) -> u64 {
-        self.tally.round_trips
+        if self.config.quiet == Quiet::FanOut { self.tally.deliveries } else { self.tally.round_trips }
+    }
+
+    /// Miners that submit; the others come after them.
+    fn submitters(&self) -> usize {
+        match self.config.quiet {
+            Quiet::Nobody => self.miners.len(),
+            Quiet::Reading(count) | Quiet::Deaf(count) => self.miners.len().saturating_sub(count),
+            Quiet::FanOut => 0,
+        }
+    }
+
+    /// Whether a miner has stopped to read.
+    fn is_deaf(&self, place: usize) -> bool {
+        self.loaded && matches!(self.config.quiet, Quiet::Deaf(_)) && place >= self.submitters()
     }
 
     pub(super) fn latency_us(&self) -> &Histogram<u64> {
@@ -197,6 +245,11 @@ impl Crowd {
         self.poll.registry().register(&mut stream, Token(place), interest)?;
         let link = Link::new(stream);
         link.reset_on_close();
+        if let Quiet::Deaf(count) = self.config.quiet
+            && place >= self.config.connections.saturating_sub(count)
+        {
+            link.receive_little();
+        }
         self.miners.push(Some(Miner {
             link,
             phase: Phase::Connecting,
@@ -209,6 +262,10 @@ impl Crowd {
     }
 
     fn serve(&mut self, place: usize) {
+        if self.is_deaf(place) {
+            return;
+        }
+        let submits = place < self.submitters();
         let Some(miner) = self.miners.get_mut(place).and_then(Option::as_mut) else { return };
         self.out.clear();
         if miner.phase == Phase::Connecting && !miner.link.is_connecting() {
@@ -218,7 +275,7 @@ impl Crowd {
             miner.phase = Phase::Subscribing;
             wire::push_subscribe(&mut self.out, SUBSCRIBE_ID);
         }
-        let follow_up = self.loaded && self.config.pace == Pace::Closed;
+        let follow_up = submits && self.loaded && self.config.pace == Pace::Closed;
         if !miner.serve(&mut self.buffer, &mut self.out, follow_up, &mut self.tally) {
             self.miners[place] = None;
         }
@@ -227,9 +284,13 @@ impl Crowd {
     /// Open loop: submits everything that is due, and sets the timer for the next.
     fn submit_due(&mut self) -> io::Result<()> {
         let (Some(mut due), Pace::PerSecond(rate)) = (self.next_due, self.config.pace) else { return Ok(()) };
+        let submitters = self.submitters();
+        if submitters == 0 {
+            return Ok(());
+        }
         while due <= Instant::now() {
             self.submit(self.next_miner, due);
-            self.next_miner = (self.next_miner + 1) % self.miners.len();
+            self.next_miner = (self.next_miner + 1) % submitters;
             due += Duration::from_secs_f64(1.0 / rate.max(1e-3));
         }
         self.next_due = Some(due);
@@ -263,6 +324,7 @@ impl Miner {
             Told::Job { id } => {
                 job.clear();
                 job.push_str(&String::from_utf8_lossy(id));
+                tally.heard(line);
             }
             Told::Answer { accepted: false, .. } => {
                 tally.fault(&format!("refused: {}", String::from_utf8_lossy(line)));
@@ -304,6 +366,17 @@ impl Miner {
 }
 
 impl Tally {
+    /// A job came to a miner. Once the last one has it, the time from the pool's first byte is what is told.
+    fn heard(&mut self, line: &[u8]) {
+        let Some(fan_out) = &mut self.fan_out else { return };
+        self.deliveries += 1;
+        if let Some((job, sent_ns)) = wire::stamp(line)
+            && fan_out.is_last(job)
+        {
+            self.latency_us.saturating_record(wire::clock_ns().saturating_sub(sent_ns) / 1_000);
+        }
+    }
+
     fn fault(&mut self, text: &str) {
         self.faults += 1;
         self.first_fault.get_or_insert_with(|| text.to_owned());

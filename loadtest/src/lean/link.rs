@@ -9,7 +9,10 @@ use socket2::SockRef;
 /// Bytes of one read; a shared buffer, so that an idle connection holds none.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 
-/// A connection that expects to write without waiting: what is in flight is far below a socket's buffer.
+/// Receive buffer of a miner that will stop to read, so that it shows soon.
+const LITTLE_BYTES: usize = 4 * 1024;
+
+/// A connection that mostly writes without waiting: what is in flight is far below a socket's buffer.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) stream: TcpStream,
@@ -69,6 +72,22 @@ impl Link {
             Ok(_) => Err(io::Error::from(ErrorKind::WriteZero)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Writes what the socket takes now; how much that is.
+    pub(super) fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        match self.stream.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            written => written,
+        }
+    }
+
+    /// Lets the kernel take in little that is not read.
+    pub(super) fn receive_little(&self) {
+        let _ = SockRef::from(&self.stream).set_recv_buffer_size(LITTLE_BYTES);
     }
 
     /// Lets the close be a reset, which leaves no port in `TIME_WAIT` behind.

@@ -20,6 +20,19 @@ pub enum Pace {
     PerSecond(f64),
 }
 
+/// Miners that log in and submit nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// Everybody submits.
+    Nobody,
+    /// So many only listen.
+    Reading(usize),
+    /// So many stop to read once the load starts, and jobs pile up before them.
+    Deaf(usize),
+    /// Nobody submits. What is measured instead is a job's way from the pool's first byte to the last miner's last.
+    FanOut,
+}
+
 /// One measurement.
 #[derive(Clone, Debug)]
 pub struct LeanConfig {
@@ -29,6 +42,8 @@ pub struct LeanConfig {
     pub connections: usize,
     /// How they submit.
     pub pace: Pace,
+    /// Who does not.
+    pub quiet: Quiet,
     /// Logins under way at the same time.
     pub logins_max: usize,
     /// How long logging in may take in all.
@@ -52,7 +67,10 @@ pub struct LeanReport {
     pub cpu_us_per_login: f64,
     /// Growth of the proxy's memory from before the first connect until all were idle with a job, in KiB per miner.
     pub rss_kib_per_idle_pair: f64,
-    /// Round trips finished while it was measured.
+    /// Growth of the proxy's memory from then to the end of the load, in KiB.
+    #[serde(default)]
+    pub rss_growth_kib: u64,
+    /// Round trips finished while it was measured; in a fan-out, jobs delivered.
     pub round_trips: u64,
     /// Seconds of that.
     pub window_s: f64,
@@ -60,7 +78,8 @@ pub struct LeanReport {
     pub cpu_ns: BTreeMap<String, u64>,
     /// CPU time of the miners' own process meanwhile, in nanoseconds.
     pub miners_cpu_ns: u64,
-    /// From when a submit was due (open loop) or sent (closed loop) until its answer.
+    /// From when a submit was due (open loop) or sent (closed loop) until its answer; in a fan-out, from a job's first byte
+    /// at the pool until the last miner had it.
     pub p50_us: u64,
     /// The same, 99th percentile.
     pub p99_us: u64,
@@ -112,6 +131,7 @@ pub fn measure(config: &LeanConfig) -> io::Result<LeanReport> {
     let done_before = crowd.start_measuring();
     crowd.turn_until(start + config.window)?;
     let after = look()?;
+    report.rss_growth_kib = after.resident_kib.saturating_sub(idle.resident_kib);
     report.window_s = start.elapsed().as_secs_f64();
     report.round_trips = crowd.round_trips() - done_before;
     report.cpu_ns = after.cpu_ns_since(&before);
@@ -143,7 +163,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A pool that gives a job every few milliseconds, and one measurement against it.
-    fn measured(connections: usize, pace: Pace) -> LeanReport {
+    fn measured(connections: usize, pace: Pace, quiet: Quiet) -> LeanReport {
         let job_every = Duration::from_millis(20);
         let pool = LeanPool::bind(SocketAddr::from(([127, 0, 0, 1], 0)), job_every).unwrap();
         let address = pool.address().unwrap();
@@ -154,6 +174,7 @@ mod tests {
             address,
             connections,
             pace,
+            quiet,
             logins_max: 4,
             login_timeout: Duration::from_secs(20),
             settle: Duration::ZERO,
@@ -168,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_closed_loop_makes_round_trips_without_faults() {
-        let report = measured(10, Pace::Closed);
+        let report = measured(10, Pace::Closed, Quiet::Nobody);
         assert_eq!((report.faults, report.first_fault.as_deref()), (0, None));
         assert!(report.round_trips > 100 && report.p50_us <= report.p999_us, "{report:?}");
         assert!(report.cpu_us_per_round_trip() > 0.0 && report.logins_per_second > 1.0, "{report:?}");
@@ -176,9 +197,25 @@ mod tests {
 
     #[test]
     fn an_open_loop_keeps_its_rate() {
-        let report = measured(7, Pace::PerSecond(1_000.0));
+        let report = measured(7, Pace::PerSecond(1_000.0), Quiet::Nobody);
         assert_eq!((report.faults, report.first_fault.as_deref()), (0, None));
         let rate = report.round_trips_per_second();
         assert!((700.0..1_300.0).contains(&rate), "{rate}: {report:?}");
+    }
+
+    #[test]
+    fn a_fan_out_is_timed_to_the_last_miner() {
+        let report = measured(50, Pace::Closed, Quiet::FanOut);
+        assert_eq!((report.faults, report.first_fault.as_deref()), (0, None));
+        assert!(report.round_trips >= 50 && report.p50_us > 0, "at least one job reached all: {report:?}");
+    }
+
+    #[test]
+    fn miners_that_do_not_read_are_no_fault_and_stop_nobody() {
+        for quiet in [Quiet::Reading(5), Quiet::Deaf(5)] {
+            let report = measured(10, Pace::Closed, quiet);
+            assert_eq!((report.faults, report.first_fault.as_deref()), (0, None), "{quiet:?}");
+            assert!(report.round_trips > 0, "{quiet:?}: {report:?}");
+        }
     }
 }

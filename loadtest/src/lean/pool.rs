@@ -32,6 +32,8 @@ struct Seat {
     number: u32,
     /// Whether it gets new jobs.
     authorized: bool,
+    /// What the socket did not take. While there is any, no job is added: the miner has enough of them.
+    waiting: Vec<u8>,
 }
 
 impl LeanPool {
@@ -50,7 +52,7 @@ impl LeanPool {
             seats: Vec::new(),
             free: Vec::new(),
             job_every,
-            job: wire::job(1),
+            job: wire::job(1, wire::clock_ns()),
             jobs_made: 1,
             accepted: 0,
         })
@@ -92,11 +94,18 @@ impl LeanPool {
         while let Ok((mut stream, _)) = self.listener.accept() {
             let _ = stream.set_nodelay(true);
             let place = self.free.pop().unwrap_or(self.seats.len());
-            if self.poll.registry().register(&mut stream, Token(place), Interest::READABLE).is_err() {
+            // Edge-triggered: a writable event comes when a full socket has room again, and at the start.
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(&mut stream, Token(place), interest).is_err() {
                 continue;
             }
             self.accepted += 1;
-            let seat = Seat { link: Link::new(stream), number: self.accepted, authorized: false };
+            let seat = Seat {
+                link: Link::new(stream),
+                number: self.accepted,
+                authorized: false,
+                waiting: Vec::new(),
+            };
             seat.link.reset_on_close();
             if place == self.seats.len() {
                 self.seats.push(None);
@@ -123,7 +132,7 @@ impl LeanPool {
                 Request::Other => wire::push_unknown_method(out, id),
             }
         });
-        let written = out.is_empty() || seat.link.write(out).is_ok();
+        let written = seat.write(out);
         if !written || !matches!(open, Ok(true)) {
             self.close(place);
         }
@@ -131,10 +140,11 @@ impl LeanPool {
 
     fn send_new_job(&mut self) {
         self.jobs_made += 1;
-        self.job = wire::job(self.jobs_made);
+        self.job = wire::job(self.jobs_made, wire::clock_ns());
         for place in 0..self.seats.len() {
             if let Some(seat) = self.seats[place].as_mut().filter(|seat| seat.authorized)
-                && seat.link.write(&self.job).is_err()
+                && seat.waiting.is_empty()
+                && !seat.write(&self.job)
             {
                 self.close(place);
             }
@@ -145,5 +155,20 @@ impl LeanPool {
         if self.seats[place].take().is_some() {
             self.free.push(place);
         }
+    }
+}
+
+impl Seat {
+    /// Writes what waited and then this; what the socket does not take waits. False if the connection is of no more use.
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        if self.waiting.is_empty() {
+            let Ok(count) = self.link.write_some(bytes) else { return false };
+            self.waiting.extend_from_slice(&bytes[count..]);
+        } else {
+            self.waiting.extend_from_slice(bytes);
+            let Ok(count) = self.link.write_some(&self.waiting) else { return false };
+            self.waiting.drain(..count);
+        }
+        true
     }
 }

@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use memchr::memmem;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Bytes of extranonce2 that the pool asks for.
 const EXTRANONCE2_BYTES: usize = 4;
@@ -114,10 +115,30 @@ pub(super) fn push_subscribed(out: &mut Vec<u8>, id: &[u8], connection: u32) {
     );
 }
 
-/// A job as a line of about 1.5 KB.
-pub(super) fn job(number: u64) -> Vec<u8> {
+/// What stands in a coinbase before a job's number and the time it was sent, 16 digits each.
+const BEFORE_STAMP: &str = "ffffffff23a0";
+const STAMP_DIGITS: usize = 16;
+
+/// Nanoseconds of the clock that all processes of this machine share.
+pub(super) fn clock_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
+/// The number of a job and when it was sent, out of its line.
+pub(super) fn stamp(line: &[u8]) -> Option<(u64, u64)> {
+    let rest = &line[memmem::find(line, BEFORE_STAMP.as_bytes())? + BEFORE_STAMP.len()..];
+    let digits = |part: &[u8]| u64::from_str_radix(std::str::from_utf8(part).ok()?, 16).ok();
+    Some((digits(rest.get(..STAMP_DIGITS)?)?, digits(rest.get(STAMP_DIGITS..2 * STAMP_DIGITS)?)?))
+}
+
+/// A job as a line of about 1.5 KB, with the time it is sent at.
+pub(super) fn job(number: u64, sent_ns: u64) -> Vec<u8> {
     let branches: Vec<String> = (0..BRANCHES).map(|nth| format!("\"{:064x}\"", number * 100 + nth)).collect();
-    let coinb1 = format!("0200000001{:064x}ffffffff23a0{number:016x}0340d10c0b2f6661637473686565742f0c", 0);
+    let coinb1 = format!(
+        "0200000001{:064x}{BEFORE_STAMP}{number:0STAMP_DIGITS$x}{sent_ns:0STAMP_DIGITS$x}0340d10c0b2f6661637473686565742f0c",
+        0
+    );
     let coinb2 = format!("ffffffff02205fa012000000001976a914{:0360x}00000000", 1);
     let mut line = Vec::new();
     push(
@@ -177,7 +198,9 @@ mod tests {
         assert_eq!(Told::read(&made(|out| push_unknown_method(out, b"3"))), answer(3, false));
         assert_eq!(Told::read(br#"{"id":3,"result":false,"error":null}"#), answer(3, false));
         assert_eq!(Told::read(&made(push_difficulty)), Told::Other);
-        let job = made(|out| out.extend(job(0x1f)));
+        let job = made(|out| out.extend(job(0x1f, 77)));
+        assert_eq!(stamp(&job), Some((0x1f, 77)));
+        assert_eq!(stamp(b"{}"), None);
         assert_eq!(Told::read(&job), Told::Job { id: b"1f" });
         assert!((1_400..1_700).contains(&job.len()), "{}", job.len());
     }
