@@ -88,6 +88,7 @@ fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
             || arguments.proxies.is_empty()
             || arguments.proxies.iter().any(|name| name == proxy.name())
     };
+    let cores = Cores::of_this_machine()?;
     Ok(Plan {
         proxies: Proxy::ALL.into_iter().filter(is_named).collect(),
         loads: Load::ALL.into_iter().filter(is_wanted).collect(),
@@ -95,7 +96,8 @@ fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
         settle: window / 4,
         warm_up: window / 4,
         window,
-        cores: Cores::of_this_machine()?,
+        cores,
+        adit_mask: cores.proxy.to_string(),
         adit: arguments.adit.clone(),
         ledger: !arguments.no_ledger,
         adit_arguments: arguments.adit_arguments.clone(),

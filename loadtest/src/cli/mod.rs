@@ -1,6 +1,7 @@
 //! The command line of `adit-loadtest`.
 
 mod compare;
+mod impact;
 mod lean;
 mod run;
 
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Compare(compare::Compare),
+    Impact(impact::Impact),
     Pool(lean::Pool),
     Miners(lean::Miners),
     ScriptedPool(lean::ScriptedPool),
@@ -41,6 +43,7 @@ pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Compare(arguments) => compare::execute(&arguments),
+        Command::Impact(arguments) => impact::execute(&arguments),
         Command::Pool(arguments) => lean::pool(&arguments),
         Command::Miners(arguments) => lean::miners(&arguments),
         Command::ScriptedPool(arguments) => lean::scripted_pool(&arguments),

@@ -5,6 +5,7 @@
 //! within a round. haproxy is measured twice per round. The ratio of its two runs should be one; how far it is from
 //! that says what this machine can resolve, and beyond [`NULL_OFF_MAX`] nothing is concluded.
 
+mod impact;
 mod measure;
 mod proxy;
 mod summary;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use crate::lean::miners::{LeanReport, Pace, Quiet};
 
+pub use impact::{Impact, Watchers};
 pub use measure::{Cores, MeasureError};
 pub use proxy::Proxy;
 pub use summary::{Comparison, NULL_OFF_MAX};
@@ -119,6 +121,8 @@ pub struct Plan {
     pub window: Duration,
     /// Who runs where.
     pub cores: Cores,
+    /// The cores that Adit's threads may use; its shard takes the first.
+    pub adit_mask: String,
     /// The binary to start Adit from.
     pub adit: PathBuf,
     /// Whether Adit keeps a ledger of all shares, anew in each measurement.

@@ -150,10 +150,13 @@ fn start_adit(plan: &Plan, pool: SocketAddr, directory: &Path) -> Result<Running
             fs::remove_file(old.path())?;
         }
     }
-    let (core, program) = (plan.cores.proxy.to_string(), plan.adit.display().to_string());
-    let mut arguments: Vec<String> = vec!["-c".into(), core, program, "run".into()];
-    for (flag, value) in [("--listen", "127.0.0.1:0"), ("--shards", "1"), ("--admin", "off")] {
+    let (mask, program) = (plan.adit_mask.clone(), plan.adit.display().to_string());
+    let mut arguments: Vec<String> = vec!["-c".into(), mask, program, "run".into()];
+    for (flag, value) in [("--listen", "127.0.0.1:0"), ("--shards", "1")] {
         arguments.extend([flag.into(), value.into()]);
+    }
+    if !plan.adit_arguments.iter().any(|argument| argument.starts_with("--admin")) {
+        arguments.extend(["--admin".into(), "off".into()]);
     }
     arguments.extend(["--pool".into(), format!("stratum+tcp://{pool}")]);
     if plan.ledger {
@@ -165,7 +168,7 @@ fn start_adit(plan: &Plan, pool: SocketAddr, directory: &Path) -> Result<Running
 }
 
 /// A port that was free a moment ago: these programs do not tell which one the kernel chose.
-fn free_address() -> io::Result<SocketAddr> {
+pub(super) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 
