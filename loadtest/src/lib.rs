@@ -12,8 +12,10 @@
 pub mod audit;
 pub mod compare;
 pub mod cpu_miner;
+pub mod disk;
 pub mod json_line;
 pub mod lean;
+pub mod ledger_trouble;
 mod line_socket;
 pub mod peer;
 pub mod pool_process;

@@ -4,7 +4,6 @@
 mod common;
 
 mod conservation;
-mod disk;
 mod durability;
 mod refusals;
 mod tools;

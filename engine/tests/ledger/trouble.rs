@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use adit_loadtest::audit::{Audit, CounterBook};
+use adit_loadtest::disk::{Disk, run};
 use adit_loadtest::process::Adit;
 use adit_loadtest::scripted_pool::{Script, ScriptedPool};
 use adit_loadtest::sim_miner::{Fleet, FleetConfig, Pace};
@@ -18,7 +19,6 @@ use adit_store::reader::Reader;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::disk::{Disk, run};
 use crate::common::PATIENCE;
 use crate::common::ledger::{Books, adit_with, book};
 
@@ -116,12 +116,13 @@ fn skipped(test: &str) {
 
 #[test]
 fn a_full_disk_stops_no_miner_and_its_gap_is_exact() {
-    let Some(disk) = Disk::tmpfs(DISK_BYTES) else { return skipped("a_full_disk") };
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some(disk) = Disk::tmpfs(directory.path(), DISK_BYTES) else { return skipped("a_full_disk") };
     let siege = Siege::begin(&disk.file("ledger.db"));
-    disk.fill();
+    disk.fill().expect("a file");
     siege.wait_until_told();
     siege.run_over();
-    disk.free();
+    disk.free().expect("a removal");
     siege.wait_until_healed();
     siege.end("full disk");
 }
@@ -129,7 +130,10 @@ fn a_full_disk_stops_no_miner_and_its_gap_is_exact() {
 /// The write that is under way when it happens hangs in the kernel, and nothing tells the program so.
 #[test]
 fn a_disk_that_stands_still_for_ten_seconds_stops_no_miner_and_its_gap_is_exact() {
-    let Some(mut disk) = Disk::ext4(DISK_BYTES) else { return skipped("a_disk_that_stands_still") };
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some(mut disk) = Disk::ext4(directory.path(), DISK_BYTES) else {
+        return skipped("a_disk_that_stands_still");
+    };
     let siege = Siege::begin(&disk.file("ledger.db"));
     let started = Instant::now();
     if !disk.freeze() {
@@ -138,7 +142,7 @@ fn a_disk_that_stands_still_for_ten_seconds_stops_no_miner_and_its_gap_is_exact(
     siege.run_over();
     wait::until(STALL.saturating_sub(started.elapsed()), || false);
     siege.check_memory();
-    disk.thaw();
+    assert!(disk.thaw());
     siege.wait_until_healed();
     siege.end("frozen disk");
 }
@@ -220,7 +224,8 @@ fn a_file_made_read_only_stops_no_miner_and_its_gap_is_exact() {
 /// mapped memory from under a process ends it.
 #[test]
 fn files_made_immutable_stop_no_miner_and_their_gap_is_exact() {
-    let Some(disk) = Disk::ext4(DISK_BYTES) else { return skipped("files_made_immutable") };
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some(disk) = Disk::ext4(directory.path(), DISK_BYTES) else { return skipped("files_made_immutable") };
     let siege = Siege::begin(&disk.file("ledger.db"));
     let files = ["ledger.db", "ledger.db-wal"].map(|name| disk.file(name));
     let chattr = |mode| {

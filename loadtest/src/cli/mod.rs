@@ -3,6 +3,7 @@
 mod compare;
 mod impact;
 mod lean;
+mod ledger_trouble;
 mod run;
 
 use std::fmt::Display;
@@ -33,6 +34,7 @@ enum Command {
     Run(run::Run),
     Compare(compare::Compare),
     Impact(impact::Impact),
+    LedgerTrouble(ledger_trouble::LedgerTrouble),
     Pool(lean::Pool),
     Miners(lean::Miners),
     ScriptedPool(lean::ScriptedPool),
@@ -44,6 +46,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Compare(arguments) => compare::execute(&arguments),
         Command::Impact(arguments) => impact::execute(&arguments),
+        Command::LedgerTrouble(arguments) => ledger_trouble::execute(&arguments),
         Command::Pool(arguments) => lean::pool(&arguments),
         Command::Miners(arguments) => lean::miners(&arguments),
         Command::ScriptedPool(arguments) => lean::scripted_pool(&arguments),
