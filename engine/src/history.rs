@@ -19,6 +19,8 @@ use crate::workers::Registry;
 
 /// Workers of earlier runs that are remembered, those seen last first.
 const WORKERS_COUNT_MAX: usize = 64 * 1024;
+/// A week of ten thousand workers is a hundred million minutes to read: shards go first.
+const NICENESS: i32 = 10;
 
 /// What there was before this start.
 #[derive(Debug, Default)]
@@ -58,6 +60,9 @@ impl Memory {
         let (read, is_read) = channel::bounded::<()>(0);
         let (path, place) = (ledger.to_owned(), memory.0.clone());
         thread::Builder::new().name("adit-history".into()).spawn(move || {
+            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                log::debug!("reading what was before the start is no nicer than the shards: {error}");
+            }
             match History::read(&path, &registry, now_us) {
                 // Nobody else sets it.
                 Ok(history) => drop(place.set(history)),

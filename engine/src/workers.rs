@@ -23,8 +23,16 @@ pub struct Registry {
     upstream: Mutex<Upstream>,
     /// Keys, the same as in the ledger's rows. Only names that a pool accepted get one, so guesses do not fill it.
     keys: Arc<Names>,
-    /// Connections of each worker that was ever seen, over all shards.
-    connections: Mutex<HashMap<u32, u32>>,
+    connections: Mutex<Connections>,
+}
+
+/// Who is connected, over all shards.
+#[derive(Debug, Default)]
+struct Connections {
+    /// Of each worker that was ever seen.
+    by_worker: HashMap<u32, u32>,
+    /// Workers with any, counted along: with 100,000 workers nobody may hold the lock for as long as looking takes.
+    online: usize,
 }
 
 /// Upstream names. Pools with the same rule share a table, so a miner is called the same at all of them.
@@ -78,35 +86,41 @@ impl Registry {
     /// The worker is known, connected or not.
     pub fn remember(&self, worker: u32) {
         if worker != NO_WORKER {
-            self.connections.lock().entry(worker).or_default();
+            self.connections.lock().by_worker.entry(worker).or_default();
         }
     }
 
     /// A connection more is authorised under the worker's name.
     pub fn arrived(&self, worker: u32) {
         if worker != NO_WORKER {
-            *self.connections.lock().entry(worker).or_default() += 1;
+            let mut connections = self.connections.lock();
+            let count = connections.by_worker.entry(worker).or_default();
+            *count += 1;
+            connections.online += usize::from(*count == 1);
         }
     }
 
     /// A connection less is.
     pub fn left(&self, worker: u32) {
-        if let Some(connections) = self.connections.lock().get_mut(&worker) {
-            *connections = connections.saturating_sub(1);
+        let mut connections = self.connections.lock();
+        if let Some(count) = connections.by_worker.get_mut(&worker).filter(|count| **count > 0) {
+            *count -= 1;
+            connections.online -= usize::from(*count == 0);
         }
     }
 
     /// The key of a known worker and its connections, by its name.
     pub fn find(&self, name: &str) -> Option<(u32, u32)> {
         // Copied out, so that no shard waits while names are compared.
-        let known: Vec<_> = self.connections.lock().iter().map(|(&key, &count)| (key, count)).collect();
+        let known: Vec<_> =
+            self.connections.lock().by_worker.iter().map(|(&key, &count)| (key, count)).collect();
         known.into_iter().find(|&(key, _)| self.keys.worker_name(WorkerKey(key)).as_deref() == Some(name))
     }
 
     /// Workers that are connected, and workers that are known. Each is counted once, on however many shards it is.
     pub fn online_and_known(&self) -> (usize, usize) {
         let connections = self.connections.lock();
-        (connections.values().filter(|&&count| count > 0).count(), connections.len())
+        (connections.online, connections.by_worker.len())
     }
 }
 

@@ -20,7 +20,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use crate::audit::CounterBook;
 use crate::compare::{Cores, MeasureError};
 use crate::disk::Disk;
-use crate::lean::miners::{LeanConfig, LeanReport, Pace, measure};
+use crate::lean::miners::{LeanConfig, LeanReport, Pace, Quiet, measure};
 use crate::lean::pool::LeanPool;
 use crate::process::Adit;
 
@@ -127,6 +127,7 @@ impl Plan {
             connections: self.connections,
             pace: Pace::PerSecond(self.rate),
             logins_max: 64,
+            quiet: Quiet::Nobody,
             login_timeout: PATIENCE,
             settle: Duration::ZERO,
             warm_up: WARM_UP,

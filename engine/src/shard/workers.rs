@@ -19,12 +19,17 @@ use crate::clock::Clock;
 use crate::news::bursts::{Burst, Watch};
 use crate::workers::Registry;
 
-/// Workers with figures of their own on one shard. Later ones are counted together, as [`NO_WORKER`].
+/// Workers with figures of their own on one shard: 22 MiB. A later one takes the place of one that is not connected;
+/// where all are, it is counted with [`NO_WORKER`] from then on.
 pub const WORKERS_COUNT_MAX: usize = 64 * 1024;
 /// Workers copied for one question: some 80 KiB, so that no share waits for a reader. The next turn may copy more.
 pub const PIECE_COUNT_MAX: usize = 256;
+/// Entries looked at for one to give away, for one worker that arrives.
+const LOOKS_MAX: usize = 64;
 /// The entry of those that have none of their own.
 const OTHERS: u32 = 0;
+/// Stands for no entry at all: the worker never came here, or its entry was given away.
+const NONE: u32 = u32::MAX;
 
 /// How shares ended. Each is in exactly one of the four.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -163,7 +168,9 @@ pub struct Answer {
     pub fleet: FleetFigures,
 }
 
-/// The figures of one shard. An entry stays once it is made.
+/// The figures of one shard. An entry is given away only where all are taken, and what was counted in it goes on in that
+/// of the others, so that sums only grow. A worker that was counted with the others stays there, or its connections would
+/// be counted in one entry when it comes and in another when it leaves.
 #[derive(Debug)]
 pub(crate) struct Workers {
     clock: Clock,
@@ -172,9 +179,11 @@ pub(crate) struct Workers {
     entries: Vec<WorkerFigures>,
     /// Whether its rejects are news; by index of the entry.
     watches: Vec<Watch>,
-    /// Index of the entry of each key. Keys are counted up from 0, so this is short.
+    /// Index of the entry of each key, or [`NONE`]. Keys are counted up from 0, so this is short.
     index_of: Vec<u32>,
     count_max: usize,
+    /// The entry looked at next for one to give away.
+    hand: usize,
 }
 
 impl Workers {
@@ -188,6 +197,7 @@ impl Workers {
             watches: vec![Watch::default()],
             index_of: vec![OTHERS],
             count_max,
+            hand: 0,
         }
     }
 
@@ -259,22 +269,51 @@ impl Workers {
 
     #[inline]
     fn index_of(&self, worker: u32) -> usize {
-        self.index_of.get(worker as usize).copied().unwrap_or(OTHERS) as usize
+        let index = self.index_of.get(worker as usize).copied().unwrap_or(NONE);
+        if index == NONE { OTHERS as usize } else { index as usize }
     }
 
     /// The entry of a worker, made if there is none and room for it.
     fn index_for(&mut self, worker: u32, now_us: u64) -> u32 {
         let key = worker as usize;
         if self.index_of.len() <= key {
-            self.index_of.resize(key + 1, OTHERS);
+            self.index_of.resize(key + 1, NONE);
         }
-        let Some(index) = self.index_of.get_mut(key) else { return OTHERS };
-        if *index == OTHERS && worker != NO_WORKER && self.entries.len() <= self.count_max {
-            *index = self.entries.len() as u32;
+        if let Some(&index) = self.index_of.get(key).filter(|&&index| index != NONE) {
+            return index;
+        }
+        let index = if self.entries.len() <= self.count_max {
             self.entries.push(WorkerFigures::new(worker, now_us));
             self.watches.push(Watch::default());
+            self.entries.len() as u32 - 1
+        } else {
+            self.take_over(worker, now_us).unwrap_or(OTHERS)
+        };
+        if let Some(place) = self.index_of.get_mut(key) {
+            *place = index;
         }
-        *index
+        index
+    }
+
+    /// The entry of a worker that is not connected, made one of this worker; `None` if the ones looked at are all in use.
+    fn take_over(&mut self, worker: u32, now_us: u64) -> Option<u32> {
+        let (others, rest) = self.entries.split_first_mut()?;
+        for _ in 0..LOOKS_MAX.min(rest.len()) {
+            self.hand = (self.hand + 1) % rest.len();
+            let entry = rest.get_mut(self.hand)?;
+            if entry.connections > 0 {
+                continue;
+            }
+            let left = std::mem::replace(entry, WorkerFigures::new(worker, now_us));
+            others.shares.merge(&left.shares);
+            others.hashrate.merge(&left.hashrate, now_us);
+            others.last_share_us = others.last_share_us.max(left.last_share_us);
+            *self.index_of.get_mut(left.worker as usize)? = NONE;
+            let index = self.hand + 1;
+            *self.watches.get_mut(index)? = Watch::default();
+            return Some(index as u32);
+        }
+        None
     }
 }
 
@@ -370,6 +409,42 @@ pub(crate) mod tests {
         assert_eq!(answer.workers[0].connections, 2);
         workers.left(5, Moment(2));
         assert_eq!(ask(&workers, 0, 1).workers[0].connections, 1);
+        // One that was counted with the others stays there, even if there is an entry to be had.
+        workers.left(1, Moment(3));
+        workers.arrived(4, HERE, "", Moment(4));
+        let answer = ask(&workers, 0, 100);
+        assert_eq!((answer.workers[0].connections, answer.workers[1].worker), (2, 1));
+        workers.left(4, Moment(5));
+        workers.left(4, Moment(6));
+        assert_eq!(ask(&workers, 0, 1).workers[0].connections, 0);
+    }
+
+    #[test]
+    fn where_all_entries_are_taken_a_worker_takes_that_of_one_that_is_gone() {
+        let mut workers = workers(3);
+        for worker in 1..=3 {
+            workers.arrived(worker, HERE, "old/1", Moment(0));
+            workers.share(&share(worker, Outcome::Accepted, None), Moment(1));
+        }
+        workers.left(2, Moment(2));
+        workers.arrived(7, HERE, "new/1", Moment(3));
+        workers.share(&share(7, Outcome::Accepted, None), Moment(4));
+        let sums = |workers: &Workers| -> Vec<_> {
+            let answer = ask(workers, 0, 100);
+            answer
+                .workers
+                .iter()
+                .map(|entry| (entry.worker, entry.connections, entry.shares.accepted))
+                .collect()
+        };
+        assert_eq!(sums(&workers), [(NO_WORKER, 0, 1), (1, 1, 1), (7, 1, 1), (3, 1, 1)], "no share is lost");
+        assert_eq!(&*ask(&workers, 2, 1).workers[0].user_agent, "new/1");
+        // A late verdict for the one that is gone, and its return.
+        workers.share(&share(2, Outcome::Unanswered, None), Moment(5));
+        workers.left(3, Moment(6));
+        workers.arrived(2, HERE, "old/1", Moment(7));
+        assert_eq!(sums(&workers), [(NO_WORKER, 0, 2), (1, 1, 1), (7, 1, 1), (2, 1, 0)]);
+        assert_eq!(ask(&workers, 0, 1).workers[0].shares.unanswered, 1);
     }
 
     #[test]

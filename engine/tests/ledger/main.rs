@@ -6,5 +6,6 @@ mod common;
 mod conservation;
 mod durability;
 mod refusals;
+mod restart;
 mod tools;
 mod trouble;

@@ -21,6 +21,17 @@ const OUTCOMES: [(&str, Outcome); 4] = [
     ("unanswered", Outcome::Unanswered),
 ];
 
+/// A page in JSON that operators are answered at `admin`.
+pub fn admin_page(admin: SocketAddr, path: &str) -> io::Result<Value> {
+    let mut stream = TcpStream::connect_timeout(&admin, ANSWER_TIMEOUT)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    serde_json::from_str(body).map_err(io::Error::other)
+}
+
 /// What a proxy counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CounterBook {
@@ -37,14 +48,8 @@ pub struct CounterBook {
 impl CounterBook {
     /// Reads `/metrics/json` of the proxy that answers operators at `admin`.
     pub fn read(admin: SocketAddr) -> io::Result<Self> {
-        let mut stream = TcpStream::connect_timeout(&admin, ANSWER_TIMEOUT)?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        write!(stream, "GET /metrics/json HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let page: Value = serde_json::from_str(body).map_err(io::Error::other)?;
-        Self::of(&page).ok_or_else(|| io::Error::other(format!("not the metrics of an Adit: {answer:.200}")))
+        let page = admin_page(admin, "/metrics/json")?;
+        Self::of(&page).ok_or_else(|| io::Error::other(format!("not the metrics of an Adit: {page:.200}")))
     }
 
     /// What it counted once no miner is connected any more and nothing moves.

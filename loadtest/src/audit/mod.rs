@@ -15,7 +15,7 @@ use crate::scripted_pool::{Fit, PoolLog, SubmitSeen};
 use crate::share::ShareKey;
 use crate::sim_miner::{Answer, FleetReport};
 
-pub use counters::CounterBook;
+pub use counters::{CounterBook, admin_page};
 use ledger::{AtPools, Expected};
 pub use ledger::{LedgerBook, Rows};
 
