@@ -10,7 +10,7 @@ use super::file::{Action, Scenario};
 use super::hostile::Strangers;
 use super::outcome::{Figures, Moment, Outcome};
 use super::schedule::Schedule;
-use crate::audit::{Audit, Difference};
+use crate::audit::{Audit, CounterBook, Difference};
 use crate::pool_process::{Launcher, PoolProcess};
 use crate::process::{Adit, StartError};
 use crate::sim_miner::{Fleet, FleetConfig, FleetReport, Pace, SUBMITS_KEPT_MAX};
@@ -176,7 +176,10 @@ impl Run<'_> {
     fn finish(mut self, binary: &Path) -> Result<Outcome, RunError> {
         let is_alive = self.adit.is_running();
         let report = self.fleet.finish(GRACE);
+        let mut counters = None;
         if is_alive {
+            let admin = self.adit.admin_address();
+            counters = admin.map(|admin| CounterBook::settled(admin, GRACE)).transpose()?;
             self.adit.signal("TERM")?;
         }
         let has_ended_well = self.adit.ends_within(GRACE).is_some_and(|status| status.success());
@@ -192,6 +195,9 @@ impl Run<'_> {
         }
         if let Some(ledger) = &ledger {
             audit = audit.ledger(ledger);
+        }
+        if let Some(counters) = &counters {
+            audit = audit.counters(counters);
         }
         let findings = audit.run();
         let mut figures = self.figures;
@@ -231,7 +237,7 @@ fn adit_arguments(
     let mut arguments = vec!["run".to_owned()];
     let mut give = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
     give("--listen", "127.0.0.1:0");
-    give("--admin", "off");
+    give("--admin", "127.0.0.1:0");
     for pool in pools {
         give("--pool", &pool.url());
     }
