@@ -13,6 +13,7 @@ pub mod audit;
 pub mod compare;
 pub mod cpu_miner;
 pub mod disk;
+mod hall;
 pub mod json_line;
 pub mod lean;
 pub mod ledger_trouble;

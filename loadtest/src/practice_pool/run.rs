@@ -1,25 +1,21 @@
 //! The pool's thread: one poll over all connections, a timer for the next job, orders from outside.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit_protocol::difficulty::Target;
-use mio::net::TcpListener as MioListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Token, Waker};
 
 use super::Order;
 use super::client::Client;
 use super::desk::{After, Desk};
+use crate::hall::{EVENTS_PER_TURN, Hall, Knock};
 use crate::line_socket::{Filled, Flushed, LineSocket};
 use crate::timers::Timers;
 
-const LISTENER: Token = Token(0);
-const WAKER: Token = Token(1);
-const FIRST_CONNECTION: usize = 2;
-const EVENTS_PER_TURN: usize = 1024;
 /// Longest sleep; nothing depends on it.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// A miner that lets so much pile up does not read any more.
@@ -47,12 +43,9 @@ struct Connection {
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(super) struct Loop {
-    poll: Poll,
-    listener: MioListener,
+    hall: Hall<Connection>,
     inbox: Receiver<Order>,
     desk: Desk,
-    connections: HashMap<Token, Connection>,
-    accepted: usize,
     timers: Timers<Later>,
     /// Connections with more to read: no event will tell.
     busy: HashSet<Token>,
@@ -73,33 +66,18 @@ impl Loop {
         desk: Desk,
         inbox: Receiver<Order>,
     ) -> io::Result<(Self, Waker)> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let mut listener = MioListener::from_std(listener);
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let (hall, waker) = Hall::open(listener)?;
         let mut timers = Timers::new();
         timers.push(Instant::now() + desk.config.job_interval, Later::Job);
-        let this = Self {
-            poll,
-            listener,
-            inbox,
-            desk,
-            connections: HashMap::new(),
-            accepted: 0,
-            timers,
-            busy: HashSet::new(),
-            out: String::new(),
-            stopping: false,
-        };
+        let this =
+            Self { hall, inbox, desk, timers, busy: HashSet::new(), out: String::new(), stopping: false };
         Ok((this, waker))
     }
 
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         while !self.stopping {
-            if let Err(error) = self.poll.poll(&mut events, Some(self.wait()))
-                && error.kind() != io::ErrorKind::Interrupted
-            {
+            if let Err(error) = self.hall.wait(&mut events, self.wait()) {
                 log::error!("practice pool: poll: {error}");
                 return;
             }
@@ -108,15 +86,15 @@ impl Loop {
                 self.serve(token);
             }
             for event in &events {
-                match event.token() {
-                    LISTENER => self.accept(),
-                    WAKER => {}
-                    token => self.serve(token),
+                match Hall::<Connection>::knock(event.token()) {
+                    Knock::Door => self.accept(),
+                    Knock::Waker => {}
+                    Knock::Guest(token) => self.serve(token),
                 }
             }
             self.run_timers();
         }
-        self.tokens().into_iter().for_each(|token| self.close(token, false));
+        self.hall.tokens().into_iter().for_each(|token| self.close(token, false));
     }
 
     fn wait(&self) -> Duration {
@@ -132,7 +110,9 @@ impl Loop {
                 Ok(Order::Job) => self.job_for_all(Desk::next_job),
                 Ok(Order::Block) => self.job_for_all(Desk::next_block),
                 Ok(Order::Difficulty(difficulty)) => self.set_difficulty(difficulty),
-                Ok(Order::Disconnect) => self.tokens().into_iter().for_each(|token| self.close(token, false)),
+                Ok(Order::Disconnect) => {
+                    self.hall.tokens().into_iter().for_each(|token| self.close(token, false));
+                }
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.stopping = true;
                     return;
@@ -144,34 +124,31 @@ impl Loop {
 
     fn accept(&mut self) {
         loop {
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return,
-                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
-                    _ => {
-                        log::warn!("practice pool: accept: {error}");
-                        self.timers.push(Instant::now() + ACCEPT_PAUSE, Later::Accept);
-                        return;
-                    }
-                },
+            let stream = match self.hall.next_at_door() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return,
+                Err(error) => {
+                    log::warn!("practice pool: accept: {error}");
+                    self.timers.push(Instant::now() + ACCEPT_PAUSE, Later::Accept);
+                    return;
+                }
             };
             let mut book = self.desk.book.lock();
             book.stats.connections_accepted += 1;
             book.log.accepted += 1;
-            if self.connections.len() >= self.desk.config.connections_max {
+            if self.hall.guests.len() >= self.desk.config.connections_max {
                 book.stats.connections_refused += 1;
                 continue;
             }
-            let token = Token(FIRST_CONNECTION + self.accepted);
-            self.accepted += 1;
-            let Ok(socket) = LineSocket::register(stream, self.poll.registry(), token) else { continue };
+            let config = &self.desk.config;
+            let token = self.hall.let_in(stream, |socket, number| {
+                let client = Client::new(number, config.tag, config.difficulty);
+                Connection { socket, client, ended: false }
+            });
+            let Some(token) = token else { continue };
             book.stats.connections += 1;
             book.log.open += 1;
             drop(book);
-            let config = &self.desk.config;
-            let client = Client::new(self.accepted as u64, config.tag, config.difficulty);
-            self.connections.insert(token, Connection { socket, client, ended: false });
             let deadline = Instant::now() + self.desk.config.subscribe_deadline;
             self.timers.push(deadline, Later::MustHaveSubscribed(token));
         }
@@ -179,7 +156,7 @@ impl Loop {
 
     /// Reads what came and answers it.
     fn serve(&mut self, token: Token) {
-        let Some(Connection { socket, client, ended }) = self.connections.get_mut(&token) else { return };
+        let Some(Connection { socket, client, ended }) = self.hall.guests.get_mut(&token) else { return };
         let filled = socket.fill_some(READ_BYTES_PER_TURN);
         let (mut line, now, mut is_new_block) = (Vec::new(), unix_time(), false);
         while socket.next_line(&mut line) {
@@ -209,8 +186,8 @@ impl Loop {
     /// Makes a job and gives it to everybody who works.
     fn job_for_all(&mut self, make: impl FnOnce(&mut Desk, u32)) {
         make(&mut self.desk, unix_time());
-        for token in self.tokens() {
-            if let Some(connection) = self.connections.get_mut(&token) {
+        for token in self.hall.tokens() {
+            if let Some(connection) = self.hall.guests.get_mut(&token) {
                 self.out.clear();
                 self.desk.give_job(&mut connection.client, &mut self.out);
                 connection.socket.queue(self.out.as_bytes());
@@ -222,7 +199,7 @@ impl Loop {
     fn set_difficulty(&mut self, difficulty: f64) {
         if Target::from_difficulty(difficulty).is_some() {
             self.desk.config.difficulty = difficulty;
-            for connection in self.connections.values_mut() {
+            for connection in self.hall.guests.values_mut() {
                 connection.client.wanted_difficulty = difficulty;
             }
         }
@@ -237,7 +214,7 @@ impl Loop {
                     self.timers.push(now + self.desk.config.job_interval, Later::Job);
                 }
                 Later::MustHaveSubscribed(token) => {
-                    if self.connections.get(&token).is_some_and(|connection| !connection.client.is_subscribed)
+                    if self.hall.guests.get(&token).is_some_and(|connection| !connection.client.is_subscribed)
                     {
                         self.close(token, true);
                     }
@@ -248,7 +225,7 @@ impl Loop {
     }
 
     fn flush(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(connection) = self.hall.guests.get_mut(&token) else { return };
         match connection.socket.flush() {
             Ok(Flushed::Whole) if connection.ended => self.close(token, false),
             Ok(Flushed::Whole) => {}
@@ -262,16 +239,12 @@ impl Loop {
     }
 
     fn close(&mut self, token: Token, is_refused: bool) {
-        if let Some(mut connection) = self.connections.remove(&token) {
-            connection.socket.deregister(self.poll.registry());
+        if let Some(mut connection) = self.hall.guests.remove(&token) {
+            connection.socket.deregister(self.hall.registry());
             let mut book = self.desk.book.lock();
             book.log.open -= 1;
             book.stats.connections -= 1;
             book.stats.connections_refused += u64::from(is_refused);
         }
-    }
-
-    fn tokens(&self) -> Vec<Token> {
-        self.connections.keys().copied().collect()
     }
 }

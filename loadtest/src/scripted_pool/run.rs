@@ -1,14 +1,13 @@
 //! The pool's thread: one poll over all connections, timers for what comes later, orders from outside.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpListener as MioListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Token, Waker};
 use serde_json::Value;
 
 use super::Order;
@@ -17,15 +16,12 @@ use super::connection::{Connection, Fate, OnceWritten, Request};
 use super::jobs::Jobs;
 use super::script::{Act, FirstJob, Script};
 use super::seen::{Book, Fit, Seen, SubmitSeen};
+use crate::hall::{EVENTS_PER_TURN, Hall, Knock};
 use crate::json_line::JsonLine;
-use crate::line_socket::{Filled, LineSocket};
+use crate::line_socket::Filled;
 use crate::share::ShareKey;
 use crate::timers::Timers;
 
-const LISTENER: Token = Token(0);
-const WAKER: Token = Token(1);
-const FIRST_CONNECTION: usize = 2;
-const EVENTS_PER_TURN: usize = 1024;
 /// Longest sleep; nothing depends on it.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -41,13 +37,10 @@ enum Later {
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(super) struct Loop {
-    poll: Poll,
-    listener: Option<MioListener>,
+    hall: Hall<Connection>,
     script: Script,
     inbox: Receiver<Order>,
     book: Book,
-    connections: HashMap<Token, Connection>,
-    accepted: usize,
     jobs: Jobs,
     judge: Judge,
     timers: Timers<Later>,
@@ -66,19 +59,13 @@ impl Loop {
         inbox: Receiver<Order>,
         book: Book,
     ) -> io::Result<(Self, Waker)> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let mut listener = MioListener::from_std(listener);
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let (hall, waker) = Hall::open(listener)?;
         let mut this = Self {
-            poll,
-            listener: Some(listener),
+            hall,
             jobs: Jobs::new(&script.tag),
             script,
             inbox,
             book,
-            connections: HashMap::new(),
-            accepted: 0,
             judge: Judge::default(),
             timers: Timers::new(),
             busy: HashSet::new(),
@@ -93,9 +80,7 @@ impl Loop {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         while !self.stopping {
-            if let Err(error) = self.poll.poll(&mut events, Some(self.wait()))
-                && error.kind() != io::ErrorKind::Interrupted
-            {
+            if let Err(error) = self.hall.wait(&mut events, self.wait()) {
                 log::error!("scripted pool: poll: {error}");
                 return;
             }
@@ -104,10 +89,10 @@ impl Loop {
                 continue; // edges missed here are made up for when it thaws
             }
             for event in &events {
-                match event.token() {
-                    LISTENER => self.accept(),
-                    WAKER => {}
-                    token => self.serve(token),
+                match Hall::<Connection>::knock(event.token()) {
+                    Knock::Door => self.accept(),
+                    Knock::Waker => {}
+                    Knock::Guest(token) => self.serve(token),
                 }
             }
             self.run_timers();
@@ -150,7 +135,7 @@ impl Loop {
 
     fn follow(&mut self, script: Script) {
         self.script = script;
-        for connection in self.connections.values_mut() {
+        for connection in self.hall.guests.values_mut() {
             connection.socket.set_chunk_bytes(self.script.chunk_bytes);
         }
         if !self.job_planned {
@@ -161,40 +146,41 @@ impl Loop {
     fn thaw(&mut self) {
         self.frozen = false;
         self.accept();
-        for token in self.tokens() {
+        for token in self.hall.tokens() {
             self.serve(token);
         }
     }
 
     fn stop(&mut self, reset: bool) {
         self.stopping = true;
-        self.listener = None;
+        self.hall.shut_door();
         if reset {
-            self.connections.values().for_each(|connection| connection.socket.reset_on_close());
+            self.hall.guests.values().for_each(|connection| connection.socket.reset_on_close());
         }
-        for token in self.tokens() {
+        for token in self.hall.tokens() {
             self.close(token);
         }
     }
 
     fn accept(&mut self) {
-        while let Some(listener) = &self.listener {
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+        loop {
+            let stream = match self.hall.next_at_door() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return,
                 Err(error) => {
                     log::error!("scripted pool: accept: {error}");
                     return;
                 }
             };
-            let token = Token(FIRST_CONNECTION + self.accepted);
-            self.accepted += 1;
-            let Ok(mut socket) = LineSocket::register(stream, self.poll.registry(), token) else { continue };
-            socket.set_chunk_bytes(self.script.chunk_bytes);
-            let extranonce1 = format!("{}{:06x}", self.script.tag, self.accepted);
-            self.connections.insert(token, Connection::new(socket, self.accepted as u64, extranonce1));
-            self.book.note(Seen::Opened(self.accepted as u64));
+            let Script { tag, chunk_bytes, .. } = &self.script;
+            let mut number = 0;
+            let token = self.hall.let_in(stream, |mut socket, nth| {
+                number = nth;
+                socket.set_chunk_bytes(*chunk_bytes);
+                Connection::new(socket, nth, format!("{tag}{nth:06x}"))
+            });
+            let Some(token) = token else { continue };
+            self.book.note(Seen::Opened(number));
             let greeting: Arc<[Act]> = self.script.greeting.clone().into();
             self.act(token, None, &greeting, 0);
             self.flush(token);
@@ -203,10 +189,10 @@ impl Loop {
 
     /// Reads what came and answers it.
     fn serve(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(connection) = self.hall.guests.get_mut(&token) else { return };
         let filled = connection.fill();
         let mut line = Vec::new();
-        while let Some(connection) = self.connections.get_mut(&token) {
+        while let Some(connection) = self.hall.guests.get_mut(&token) {
             if connection.deaf
                 || connection.once_written == OnceWritten::Close
                 || !connection.socket.next_line(&mut line)
@@ -218,7 +204,7 @@ impl Loop {
         match filled {
             Ok(Filled::Open) => self.flush(token),
             Ok(Filled::Ended) => {
-                if let Some(connection) = self.connections.get_mut(&token) {
+                if let Some(connection) = self.hall.guests.get_mut(&token) {
                     connection.ended = true;
                 }
                 self.flush(token);
@@ -228,7 +214,7 @@ impl Loop {
     }
 
     fn take_line(&mut self, token: Token, line: &[u8]) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(connection) = self.hall.guests.get_mut(&token) else { return };
         let Some(message) = JsonLine::read(line) else {
             return self.book.note(Seen::Unreadable(line.into()));
         };
@@ -268,7 +254,7 @@ impl Loop {
     fn act(&mut self, token: Token, request: Option<Request>, acts: &Arc<[Act]>, next: usize) {
         for (place, act) in acts.iter().enumerate().skip(next) {
             if let Act::Wait(time) = act {
-                let Some(connection) = self.connections.get_mut(&token) else { return };
+                let Some(connection) = self.hall.guests.get_mut(&token) else { return };
                 connection.waiting += 1;
                 let rest = Later::Acts { token, request, acts: Arc::clone(acts), next: place + 1 };
                 self.timers.push(Instant::now() + *time, rest);
@@ -279,7 +265,7 @@ impl Loop {
     }
 
     fn act_once(&mut self, token: Token, request: Option<&Request>, act: &Act) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(connection) = self.hall.guests.get_mut(&token) else { return };
         let size = self.script.extranonce2_size;
         match (act, request) {
             (Act::Behave, Some(request)) => self.behave(token, request),
@@ -312,7 +298,7 @@ impl Loop {
 
     /// The right answer, and the first job where it is time for it.
     fn behave(&mut self, token: Token, request: &Request) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(connection) = self.hall.guests.get_mut(&token) else { return };
         let shape = request.fit.map(answers::verdict_shape).or(request.good_shape.as_deref());
         if let Some(shape) = shape {
             connection.answer(request, shape, self.script.extranonce2_size);
@@ -341,7 +327,7 @@ impl Loop {
     /// Sends the current job to one connection.
     fn give_job(&mut self, token: Token) {
         let job = self.jobs.current();
-        if let Some(connection) = self.connections.get_mut(&token) {
+        if let Some(connection) = self.hall.guests.get_mut(&token) {
             connection.account.first_job.get_or_insert(job.number);
             connection.socket.queue_line(&job.line);
         }
@@ -350,8 +336,8 @@ impl Loop {
     /// A new job for every connection that has had one.
     fn job_for_all(&mut self) {
         self.jobs.advance();
-        for token in self.tokens() {
-            if self.connections.get(&token).is_some_and(|connection| connection.account.first_job.is_some()) {
+        for token in self.hall.tokens() {
+            if self.hall.guests.get(&token).is_some_and(|connection| connection.account.first_job.is_some()) {
                 self.give_job(token);
                 self.flush(token);
             }
@@ -359,7 +345,7 @@ impl Loop {
     }
 
     fn on_all(&mut self, acts: &Arc<[Act]>) {
-        for token in self.tokens() {
+        for token in self.hall.tokens() {
             self.act(token, None, acts, 0);
             self.flush(token);
         }
@@ -377,7 +363,7 @@ impl Loop {
                     self.plan_job();
                 }
                 Later::Acts { token, request, acts, next } => {
-                    let Some(connection) = self.connections.get_mut(&token) else { continue };
+                    let Some(connection) = self.hall.guests.get_mut(&token) else { continue };
                     connection.waiting -= 1;
                     self.act(token, request, &acts, next);
                     self.flush(token);
@@ -394,7 +380,7 @@ impl Loop {
     }
 
     fn flush(&mut self, token: Token) {
-        match self.connections.get_mut(&token).map(|connection| connection.flush(&mut self.book)) {
+        match self.hall.guests.get_mut(&token).map(|connection| connection.flush(&mut self.book)) {
             Some(Fate::Busy) => {
                 self.busy.insert(token);
             }
@@ -404,15 +390,11 @@ impl Loop {
     }
 
     fn close(&mut self, token: Token) {
-        if let Some(mut connection) = self.connections.remove(&token) {
-            connection.socket.deregister(self.poll.registry());
+        if let Some(mut connection) = self.hall.guests.remove(&token) {
+            connection.socket.deregister(self.hall.registry());
             let is_cut = !connection.ended_in_order();
             self.book.note(Seen::Closed { connection: connection.number, is_cut });
         }
-    }
-
-    fn tokens(&self) -> Vec<Token> {
-        self.connections.keys().copied().collect()
     }
 }
 
