@@ -1,6 +1,7 @@
 // Curves over time, drawn by uPlot; colours come from the style sheet.
 
 import { el } from "./dom.js";
+import { fineClock } from "./format.js";
 
 const uPlot = globalThis.uPlot;
 const charts = new Set();
@@ -96,9 +97,10 @@ const moments = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short
 const moment = (seconds) => moments.format(seconds * 1000);
 
 /** Labels of the time axis: the date at midnight, the time otherwise. */
-function times(_, splits) {
+function times(_, splits, _axis, _space, stepSeconds) {
   return splits.map((seconds) => {
     const date = new Date(seconds * 1000);
+    if (stepSeconds < 60) return fineClock(date);
     return date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0 ? days.format(date) : clocks.format(date);
   });
 }

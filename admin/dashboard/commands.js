@@ -2,7 +2,7 @@
 
 import { $, el, keyed, setText, toast } from "./dom.js";
 import { get, post, Refused, setToken } from "./api.js";
-import { clock } from "./format.js";
+import { capital, clock } from "./format.js";
 import { connection, failed, now, onConnection, tryNow } from "./live.js";
 
 // Who asks without a token, where one is wanted.
@@ -111,10 +111,10 @@ $("confirm-form").addEventListener("submit", async (event) => {
   try {
     const done = await post(asked.path, body);
     dialog.close();
-    toast([done.summary, ...done.details].join(" · "));
+    toast([done.summary, ...done.details].map(capital).join(" · "));
     asked.then?.();
   } catch (error) {
-    setText($("confirm-error"), error instanceof Refused ? error.message : `No answer: ${error.message}. It may have been done; look before you repeat it.`);
+    setText($("confirm-error"), error instanceof Refused ? capital(error.message) : `No answer: ${error.message}. It may have been done; look before you repeat it.`);
   }
   $("confirm-ok").disabled = false;
 });

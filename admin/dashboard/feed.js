@@ -4,7 +4,7 @@ import { $, el, keyed, setText } from "./dom.js";
 import { get, listen, Refused } from "./api.js";
 import { about, count, fineClock, fullDate, micros, plain, several, short } from "./format.js";
 import { connection, failed, onConnection } from "./live.js";
-import { changeText } from "./pools.js";
+import { changeText, isProbe } from "./pools.js";
 import { word } from "./words.js";
 
 const SHOWN_MAX = 200;
@@ -100,23 +100,26 @@ function take(kind, event) {
   lastId = event.id;
   add(event);
   if (kind === "switch") keepSwitch(event);
-  const said = ["pool_state", "block_candidate", "reject_burst"].includes(kind) ? tell(event).text : "";
+  const said = ["pool_state", "block_candidate", "reject_burst"].includes(kind) && !isProbe(event) ? tell(event).text : "";
   if (said) setText($("announce"), said);
   draw();
 }
 
-/** Adds a line, or counts it to the one before when they tell the same. */
+/** Adds a line, or counts it to an earlier one when they tell the same. */
 function add(event) {
-  const line = { key: event.id, at: event.at_ms, times: 1, ...tell(event) };
-  const last = lines.find(({ same, at }) => same === line.same && line.at - at < TOGETHER_MS);
-  if (last && line.same) {
-    last.times += 1;
-    last.text = tell(event, last.times).text;
-    last.at = line.at;
-  } else {
+  const line = { key: event.id, at: event.at_ms, times: 1, pool: event.pool, ...tell(event) };
+  // After a real change of its state, probes of a pool are told anew.
+  if (event.kind === "pool_state" && !line.isProbe) lines.forEach((each) => each.pool === event.pool && (each.isProbe = false));
+  const alike = lines.findIndex((each) => line.same && each.same === line.same &&
+    (line.isProbe ? each.isProbe : line.at - each.at < TOGETHER_MS));
+  if (alike < 0) {
     lines.unshift(line);
     if (lines.length > SHOWN_MAX) lines.pop();
+    return;
   }
+  const known = lines[alike];
+  Object.assign(known, { times: known.times + 1, at: line.at, text: tell(event, known.times + 1).text });
+  if (line.isProbe) lines.unshift(...lines.splice(alike, 1));
 }
 
 function keepSwitch(event) {
@@ -153,6 +156,7 @@ function tell(event, times = 1) {
     case "reject_burst":
       return { level: "bad", text: `${event.worker ? `${event.worker} at ` : ""}${event.pool}: ${count(event.rejected)} of ${several(event.total, "share")} rejected within ${about(event.within_ms)}, mostly “${word(event.class).toLowerCase()}”` };
     case "pool_state":
+      if (isProbe(event)) return probe(event, times);
       return changeText(event.pool, event);
     case "switch": {
       const who = times > 1 ? `${count(times)} miners` : event.worker ?? "A miner";
@@ -170,6 +174,13 @@ function tell(event, times = 1) {
     default:
       return { text: word(kind) };
   }
+}
+
+/** A pool that is down is tried again and again; all of it is one line. */
+function probe({ pool, reason, to }, times) {
+  const tries = Math.ceil(times / 2);
+  const what = to === "down" || times > 1 ? `tried ${several(tries, "time")}, still down` : "is tried again";
+  return { same: `probe ${pool}`, isProbe: true, level: "bad", text: `${pool}: ${what}${to === "down" ? ` (${reason})` : ""}` };
 }
 
 function share(event, times) {

@@ -111,5 +111,8 @@ export function clock(ms, now = Date.now()) {
 export const fineClock = (ms) => fineClocks.format(ms);
 export const fullDate = (ms) => fullDates.format(ms);
 
+/** A sentence, to begin a line. */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** A figure as one text. */
 export const plain = (figure) => (typeof figure === "string" ? figure : `${figure.number} ${figure.unit}`.trim());

@@ -9,11 +9,11 @@ import { POOL_COMMANDS, commandButton } from "./commands.js";
 
 const STRIP_MS = 86_400_000;
 // The server keeps at least so many changes of a pool.
-const CHANGES_KEPT_MIN = 8;
+const CHANGES_KEPT_MIN = 32;
 const SWITCHES_SHOWN = 40;
 
 export function showPools(pools, startedMs) {
-  const usable = pools.filter(({ state }) => state === "up" || state === "degraded").length;
+  const usable = pools.filter(({ state }) => isUsable(state)).length;
   setText($("pools-note"), pools.length ? `${usable} of ${pools.length} usable` : "None is configured.");
   const groups = new Set(pools.map(({ group }) => group)).size;
   keyed($("pools"), pools, ({ name, url }) => name || url, create, (node, pool) => update(node, pool, pools.length, groups > 1, startedMs));
@@ -31,6 +31,22 @@ function create(pool) {
     buttons);
 }
 
+const isUsable = (state) => state === "up" || state === "degraded";
+
+/** Whether a change is one of the probes of a pool that stays down: down, tried, down again, every few seconds. */
+export const isProbe = ({ from, to }) =>
+  (from === "down" && to === "half_open") || (from === "half_open" && to === "down");
+
+/** Since when it can or cannot be used: its state since then, the probes in between left out. */
+export function since(pool) {
+  let at = pool.since_ms;
+  for (const change of [...pool.history].reverse()) {
+    if (!isProbe(change)) return isUsable(pool.state) ? at : change.at_ms;
+    at = change.at_ms;
+  }
+  return at;
+}
+
 function update(node, pool, poolsCount, hasGroups, startedMs) {
   const [head, why, list, history, buttons] = node.children;
   node.dataset.state = pool.state;
@@ -41,10 +57,11 @@ function update(node, pool, poolsCount, hasGroups, startedMs) {
   setText(pill, title(pool.state));
   const place = `priority ${pool.priority}${hasGroups ? ` in ${pool.group}` : ""}`;
   setText(url, poolsCount > 1 ? `${pool.url} · ${place}` : pool.url);
-  const reason = pool.reason ? `: ${pool.reason}` : "";
+  // Why something works is of no use to anybody.
+  const reason = pool.reason && pool.state !== "up" ? `: ${pool.reason}` : "";
   const until = pool.until_ms && pool.until_ms > now() ? ` Looked at again in ${about(pool.until_ms - now())}.` : "";
-  setText(why, `${title(pool.state)} for ${span(now() - pool.since_ms)}${reason}.${until}`.replace("..", "."));
-  why.title = `Since ${fullDate(pool.since_ms)}`;
+  setText(why, `${title(pool.state === "half_open" ? "down" : pool.state)} for ${span(now() - since(pool))}${reason}.${until}`.replace("..", "."));
+  why.title = `Since ${fullDate(since(pool))}`;
   figures(list, figuresOf(pool, poolsCount));
   showStrip(history, pool, startedMs);
   buttons.hidden = document.body.dataset.role !== "operator";
@@ -72,9 +89,9 @@ const sum = (counts) => Object.values(counts).reduce((all, each) => all + each, 
 /** A day as a strip of states. Before the first change that is known, the state is the one it began with. */
 function showStrip(box, pool, startedMs) {
   const end = now();
-  const changes = pool.history.filter(({ at_ms }) => at_ms <= end);
+  const changes = pool.history.filter((change) => change.at_ms <= end && !isProbe(change));
   // What was before the changes that are kept is only known where all are kept.
-  const first = changes.length < CHANGES_KEPT_MIN ? startedMs : changes[0].at_ms;
+  const first = pool.history.length < CHANGES_KEPT_MIN ? startedMs : pool.history[0].at_ms;
   const start = Math.max(end - STRIP_MS, Math.min(first, pool.since_ms));
   const parts = [];
   let state = changes[0]?.from ?? pool.state;
@@ -99,7 +116,7 @@ function showStrip(box, pool, startedMs) {
 
 /** Changes of state and switches of miners, newest first. Those of many miners at once are one line. */
 export function showSwitches(pools, switches) {
-  const changes = pools.flatMap((pool) => pool.history.map((change) =>
+  const changes = pools.flatMap((pool) => pool.history.filter((change) => !isProbe(change)).map((change) =>
     ({ key: `${pool.name} ${change.at_ms} ${change.to}`, at: change.at_ms, ...changeText(pool.name, change) })));
   const all = [...changes, ...switches].sort((a, b) => b.at - a.at).slice(0, SWITCHES_SHOWN);
   setText($("switches-count"), all.length ? `(${all.length})` : "(none yet)");

@@ -2,9 +2,10 @@
 
 import { $, el, keyed, setText } from "./dom.js";
 import { advice } from "./words.js";
-import { about, clock, percent, plain, several, span } from "./format.js";
+import { about, capital, clock, percent, plain, several, span } from "./format.js";
 import { connection, now } from "./live.js";
 import { lately } from "./history.js";
+import { since } from "./pools.js";
 
 const NOTICED = "adit.noticed";
 const LATELY_MS = 300_000;
@@ -38,7 +39,8 @@ export function faults({ health, stats, pools }) {
   const found = (health?.reasons ?? []).map((text) => {
     const pool = pools?.find(({ name, url }) => text.startsWith(`pool ${name}: `) || text.startsWith(`pool ${url}: `));
     const isFailing = health.status === "failing" && !/^(pool |rows wait)|: \d+ of \d+ used$/.test(text);
-    return { text, level: isFailing ? "failing" : "degraded", since: pool?.since_ms };
+    const all = text === "no usable pool" && pools?.length ? Math.max(...pools.map(since)) : undefined;
+    return { text, level: isFailing ? "failing" : "degraded", since: pool ? since(pool) : all };
   });
   if (stats) found.push(...byFigures(stats));
   return found.sort((a, b) => RANK[b.level] - RANK[a.level]);
@@ -68,8 +70,6 @@ function byFigures(stats) {
   }
   return found;
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function tell(level, line, more, reasons = []) {
   $("verdict").dataset.level = level;
@@ -117,10 +117,10 @@ function showFaults(known) {
   const found = faults(known);
   const seen = firstSeen(found);
   if (found.length === 0) {
-    const since = Math.max(known.stats.process.started_ms, ...(known.pools ?? []).map((pool) => pool.since_ms));
+    const changed = Math.max(known.stats.process.started_ms, ...(known.pools ?? []).map(since));
     const running = `Running for ${span(now() - known.stats.process.started_ms)}`;
-    const calm = `nothing changed since ${clock(since, now())}`;
-    return tell("ok", "All well", since - known.stats.process.started_ms > 5000 ? `${running}, ${calm}.` : `${running}.`);
+    const calm = `nothing changed since ${clock(changed, now())}`;
+    return tell("ok", "All well", changed - known.stats.process.started_ms > 5000 ? `${running}, ${calm}.` : `${running}.`);
   }
   const worst = found[0];
   const reasons = found.map((fault, index) => ({ text: fault.text, when: when(fault, seen[index]) }));
@@ -129,9 +129,9 @@ function showFaults(known) {
   return tell(worst.level, line, [reasons[0].when && `${capital(reasons[0].when)}.`, hint].filter(Boolean).join(" "), reasons.slice(1));
 }
 
-function when({ since }, seen) {
-  const at = since ?? seen;
-  const word = since ? "since" : "first seen here at";
-  return `${word} ${clock(at, now())}${since ? ` (${about(now() - at)})` : ""}`;
+function when({ since: known }, seen) {
+  const at = known ?? seen;
+  const word = known ? "since" : "first seen here at";
+  return `${word} ${clock(at, now())}${known ? ` (${about(now() - at)})` : ""}`;
 }
 

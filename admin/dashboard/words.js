@@ -1,5 +1,7 @@
 // Adit's labels in words. What is not listed is shown as it is, blanks for underscores.
 
+import { capital } from "./format.js";
+
 const WORDS = {
   // Reject classes.
   stale: ["Too late", "The share was for a job that the pool had replaced already"],
@@ -43,6 +45,8 @@ const WORDS = {
   pool_line_too_long: ["the pool sent a line that is too long"],
   pool_garbage: ["the pool sent something unreadable"],
   held_too_much: ["too much waited for the pool"],
+  no_pool: ["no pool could be used"],
+  dismissed: ["an operator closed it"],
   stopping: ["Adit is stopping"],
   panicked: ["a mistake in Adit; see its log"],
   // Bounds.
@@ -58,10 +62,7 @@ export const word = (label) => WORDS[label]?.[0] ?? String(label).replaceAll("_"
 export const meaning = (label) => WORDS[label]?.[1];
 
 /** The same, to begin a line. */
-export const title = (label) => {
-  const text = word(label);
-  return text.charAt(0).toUpperCase() + text.slice(1);
-};
+export const title = (label) => capital(word(label));
 
 /** What to do about a reason that /health gives. */
 export function advice(reason) {
