@@ -199,3 +199,41 @@ fn what_operators_command_is_done_told_and_kept() {
         .expect("events");
     assert!(kept >= 5, "{kept} commands in the ledger");
 }
+
+/// `adit status` with these arguments: its exit code and what it wrote.
+fn status(arguments: &[&str], token: &str) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_adit"))
+        .arg("status")
+        .args(arguments)
+        .env("ADIT_TOKEN", token)
+        .output()
+        .expect("adit runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn status_at_a_terminal_and_for_scripts() {
+    let pool = ScriptedPool::start(Script::default()).expect("a pool");
+    let new = adit_admin::NewToken::generate().expect("random numbers");
+    let tokens = format!("admin.tokens=eve:viewer:{}", new.hash);
+    let (adit, address) = start(&pool.url(), &["--set", &tokens]);
+    let url = format!("http://{address}");
+    let _miner = miner(&adit, "farm.rig1");
+    assert!(wait::until(PATIENCE, || status(&["--url", &url], &new.secret).1.contains("\nminers   1 of ")));
+    let (code, text, _) = status(&["--url", &url], &new.secret);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("all well") && text.contains("\npool ") && !text.contains('\x1b'), "{text}");
+    let (code, text, _) = status(&["--url", &url, "--json"], &new.secret);
+    let page = json(&text);
+    assert_eq!((code, page["health"]["status"].as_str()), (Some(0), Some("ok")));
+    assert_eq!(page["stats"]["connections"], 1);
+    let (code, _, error) = status(&["--url", &url], "");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("Send a token"), "{error}");
+    drop(adit);
+    let (code, _, error) = status(&["--url", &url], &new.secret);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("does not answer"), "{error}");
+    assert_eq!(status(&["--url", "ftp://a"], "").0, Some(2));
+}

@@ -12,6 +12,7 @@ mod mine;
 mod practice_pool;
 mod run;
 mod settings_flags;
+mod status;
 mod tools;
 
 use std::io::Write;
@@ -43,6 +44,8 @@ struct Cli {
 enum Command {
     /// Run the proxy
     Run(Box<settings_flags::SettingsFlags>),
+    /// Show how a running Adit is: health, miners, hashrate, pools; exit code 1 if it fails or does not answer
+    Status(status::StatusFlags),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -62,6 +65,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(flags) => run::execute(&flags),
+        Command::Status(flags) => status::execute(&flags),
         Command::Config(command) => config::execute(&command),
         Command::Ledger(command) => ledger::execute(&command),
         Command::PracticePool(flags) => practice_pool::execute(&flags),

@@ -9,6 +9,9 @@ use super::read::VARIABLE_PREFIX;
 /// Names the configuration file, where no flag does. Not a key.
 pub const FILE_VARIABLE: &str = "ADIT_CONFIG";
 
+/// Holds a token for `adit status`. Not a key.
+pub const TOKEN_VARIABLE: &str = "ADIT_TOKEN";
+
 /// Starts of variables that Kubernetes and Docker set by themselves for a service that is called `adit`.
 const FOREIGN_PREFIXES: [&str; 2] = ["ADIT_SERVICE_", "ADIT_PORT"];
 
@@ -36,7 +39,7 @@ pub fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> (Layer, Ve
 
 fn is_ours(name: &str) -> bool {
     name.starts_with(VARIABLE_PREFIX)
-        && name != FILE_VARIABLE
+        && ![FILE_VARIABLE, TOKEN_VARIABLE].contains(&name)
         && !FOREIGN_PREFIXES.iter().any(|foreign| name.starts_with(foreign))
 }
 
@@ -48,8 +51,15 @@ mod tests {
 
     #[test]
     fn only_variables_of_ours_are_read() {
-        let variables =
-            ["ADIT_LISTEN", "ADIT_CONFIG", "ADIT_SERVICE_HOST", "ADIT_PORT_3333_TCP", "HOME", "adit_listen"];
+        let variables = [
+            "ADIT_LISTEN",
+            "ADIT_CONFIG",
+            "ADIT_TOKEN",
+            "ADIT_SERVICE_HOST",
+            "ADIT_PORT_3333_TCP",
+            "HOME",
+            "adit_listen",
+        ];
         let (layer, errors) = read(variables.into_iter().map(|name| (name.into(), "x".into())));
         assert_eq!(layer.keys().collect::<Vec<_>>(), ["ADIT_LISTEN"]);
         assert_eq!(errors, []);

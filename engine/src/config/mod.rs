@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use admin::{TOKEN_NAME, is_token_name, token_line};
-pub use environment::FILE_VARIABLE;
+pub use environment::{FILE_VARIABLE, TOKEN_VARIABLE};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use show::{Shown, as_toml};
 pub use values::PoolAddress;

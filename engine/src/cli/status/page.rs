@@ -1,0 +1,239 @@
+//! What is shown on a terminal, from what the admin side answers.
+
+use std::fmt::{self, Display, Write};
+
+use adit_admin::health::{Status, Verdict};
+use adit_admin::view::{Pool, PoolState, Stats};
+
+/// Longest name of a pool that keeps its column.
+const NAME_CHARS: usize = 16;
+
+/// Everything that is shown.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// Whether all is well.
+    pub verdict: &'a Verdict,
+    /// The whole at a glance.
+    pub stats: &'a Stats,
+    /// The pools.
+    pub pools: &'a [Pool],
+    /// Whether colours are wanted.
+    pub has_colours: bool,
+}
+
+impl Page<'_> {
+    fn coloured(&self, colour: Colour, text: &str) -> String {
+        if self.has_colours { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.to_owned() }
+    }
+
+    fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (colour, word) = match self.verdict.status {
+            Status::Ok => (Colour::Green, "all well"),
+            Status::Degraded => (Colour::Yellow, "degraded"),
+            Status::Failing => (Colour::Red, "failing"),
+        };
+        let uptime = Time(self.stats.uptime_seconds);
+        writeln!(f, "adit {}  {}  up {uptime}", self.stats.build.version, self.coloured(colour, word))?;
+        self.verdict.reasons.iter().try_for_each(|reason| writeln!(f, "  {reason}"))
+    }
+
+    fn pool(&self, f: &mut fmt::Formatter<'_>, pool: &Pool) -> fmt::Result {
+        let colour = match pool.state {
+            PoolState::Up => Colour::Green,
+            PoolState::Degraded | PoolState::HalfOpen | PoolState::Disabled => Colour::Yellow,
+            PoolState::Down => Colour::Red,
+        };
+        // Padded before it is coloured: colours have no width.
+        let state = self.coloured(colour, &format!("{:<9}", pool.state.label()));
+        let accepted = percent(pool.shares.accepted, pool.shares.total());
+        write!(
+            f,
+            "pool {:<NAME_CHARS$} {state} {:>7} miners  {:>12}  {accepted} accepted  p99 {}",
+            pool.name,
+            Count(pool.connections),
+            Hashes(pool.hashrate.m5),
+            Micros(pool.verdict_time.p99_us)
+        )?;
+        if !pool.reason.is_empty() {
+            write!(f, "  {}", pool.reason)?;
+        }
+        f.write_char('\n')
+    }
+}
+
+impl Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stats { shares, hashrate, process, verdict_time, .. } = self.stats;
+        self.head(f)?;
+        let bound = self.stats.limits.iter().find(|limit| limit.name == "connections");
+        let of = bound.map(|bound| format!(" of {}", Count(bound.max))).unwrap_or_default();
+        writeln!(
+            f,
+            "miners   {}{of} connected, {} workers online, {} known",
+            Count(self.stats.connections),
+            Count(self.stats.workers_online),
+            Count(self.stats.workers_known)
+        )?;
+        writeln!(
+            f,
+            "hashrate {} (5 min)  {} (1 h)  {} (1 d)",
+            Hashes(hashrate.m5),
+            Hashes(hashrate.h1),
+            Hashes(hashrate.d1)
+        )?;
+        writeln!(
+            f,
+            "shares   {} accepted ({}), {} rejected, {} refused here, {} unanswered",
+            Count(shares.accepted),
+            percent(shares.accepted, shares.total()),
+            Count(shares.rejected.total()),
+            Count(shares.refused_here.total()),
+            Count(shares.unanswered)
+        )?;
+        let (p50, p99) = (Micros(verdict_time.p50_us), Micros(verdict_time.p99_us));
+        writeln!(f, "verdicts p50 {p50}, p99 {p99}")?;
+        self.pools.iter().try_for_each(|pool| self.pool(f, pool))?;
+        if let Some(ledger) = &self.stats.ledger {
+            writeln!(
+                f,
+                "ledger   {} rows, {} shares in gaps, {} ms behind",
+                Count(ledger.rows),
+                Count(ledger.gap_shares),
+                Count(ledger.durable_lag_ms)
+            )?;
+        }
+        writeln!(
+            f,
+            "machine  {} MiB, {:.0} s of CPU, {} of {} descriptors",
+            Count(process.memory_bytes / 1024 / 1024),
+            process.cpu_seconds,
+            Count(process.descriptors),
+            Count(process.descriptors_max)
+        )
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
+
+/// A count with its thousands apart.
+struct Count(u64);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let mut text = String::with_capacity(digits.len() * 4 / 3);
+        for (n, digit) in digits.chars().enumerate() {
+            if n > 0 && (digits.len() - n).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        f.pad(&text)
+    }
+}
+
+/// Hashes per second with three digits and a prefix.
+struct Hashes(f64);
+
+impl Display for Hashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rate = self.0;
+        let mut prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"].into_iter().peekable();
+        while rate >= 999.5 && prefixes.len() > 1 {
+            rate /= 1_000.0;
+            prefixes.next();
+        }
+        let prefix = prefixes.next().unwrap_or_default();
+        let is_whole = rate >= 99.95 || rate == 0.0;
+        f.pad(&if is_whole { format!("{rate:.0} {prefix}H/s") } else { format!("{rate:.1} {prefix}H/s") })
+    }
+}
+
+/// A duration in microseconds.
+struct Micros(u64);
+
+impl Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            us @ 0..1_000 => write!(f, "{us} µs"),
+            us @ 1_000..1_000_000 => write!(f, "{:.1} ms", us as f64 / 1e3),
+            us => write!(f, "{:.1} s", us as f64 / 1e6),
+        }
+    }
+}
+
+/// A long duration in seconds, by its two largest units.
+struct Time(u64);
+
+impl Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0;
+        let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+        match seconds {
+            0..60 => write!(f, "{seconds} s"),
+            60..3_600 => write!(f, "{minutes} min {} s", seconds % 60),
+            3_600..86_400 => write!(f, "{hours} h {} min", minutes % 60),
+            _ => write!(f, "{days} d {} h", hours % 24),
+        }
+    }
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { "–".to_owned() } else { format!("{:.2} %", part as f64 * 100.0 / whole as f64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_admin::view::{LimitUse, Rates, ShareCounts};
+
+    use super::*;
+
+    #[test]
+    fn figures_are_written_for_people() {
+        let hashes =
+            [0.0, 12.34, 999.4, 999.6, 123_456.0, 9.87e14, 1e25].map(|rate| Hashes(rate).to_string());
+        assert_eq!(
+            hashes,
+            ["0 H/s", "12.3 H/s", "999 H/s", "1.0 kH/s", "123 kH/s", "987 TH/s", "10000 ZH/s"]
+        );
+        let counts = [0, 999, 1_000, 1_234_567].map(|count| Count(count).to_string());
+        assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
+        let times = [5, 65, 3_700, 90_000].map(|seconds| Time(seconds).to_string());
+        assert_eq!(times, ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]);
+        assert_eq!([900, 1_500, 2_000_000].map(|us| Micros(us).to_string()), ["900 µs", "1.5 ms", "2.0 s"]);
+        assert_eq!((percent(1, 3), percent(0, 0)), ("33.33 %".to_owned(), "–".to_owned()));
+    }
+
+    #[test]
+    fn a_page_says_what_is_wrong_and_has_colours_only_where_wanted() {
+        let verdict = Verdict { status: Status::Degraded, reasons: vec!["pool b: refused".to_owned()] };
+        let shares = ShareCounts { accepted: 99, unanswered: 1, ..ShareCounts::default() };
+        let stats = Stats {
+            connections: 1_234,
+            limits: vec![LimitUse { name: "connections".to_owned(), used: 1_234, max: 10_000 }],
+            shares: shares.clone(),
+            ..Stats::default()
+        };
+        let pool = Pool {
+            name: "north".to_owned(),
+            state: PoolState::Up,
+            shares,
+            hashrate: Rates { m5: 5e15, ..Rates::default() },
+            ..Pool::default()
+        };
+        let page = |has_colours| {
+            Page { verdict: &verdict, stats: &stats, pools: std::slice::from_ref(&pool), has_colours }
+                .to_string()
+        };
+        let text = page(false);
+        assert!(text.contains("degraded") && text.contains("\n  pool b: refused\n"), "{text}");
+        assert!(text.contains("1,234 of 10,000 connected") && text.contains("99.00 %"), "{text}");
+        assert!(text.contains("north") && text.contains("5.0 PH/s"), "{text}");
+        assert!(!text.contains('\x1b') && page(true).contains("\x1b[33mdegraded"), "{text}");
+    }
+}
