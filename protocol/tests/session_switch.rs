@@ -356,3 +356,42 @@ fn a_reconnect_inside_the_pools_domain_is_told_to_the_owner_and_never_to_the_min
     });
     assert_eq!(rig.take_miner(), "");
 }
+
+#[test]
+fn a_job_that_comes_before_the_answers_is_waited_with() {
+    let mut rig = mining();
+    rig.prepare(Wire::B, SPARE, MoveReason::FailBack);
+    rig.connected(Wire::B);
+    rig.on(Wire::B, &notify("k1", true));
+    rig.pass_ms(1_000);
+    rig.on(Wire::B, "{\"id\":1003,\"result\":false}\n{\"id\":1004,\"result\":[[],\"f000000a\",4]}\n");
+    assert_eq!(rig.take_miner(), "");
+    rig.on(Wire::B, "{\"id\":1005,\"result\":true}\n");
+    let heard = rig.take_miner();
+    assert!(heard.contains("\"mining.set_version_mask\",\"params\":[\"00000000\"]"), "{heard}");
+    assert!(heard.ends_with(&notify("k1", true)), "{heard}");
+}
+
+#[test]
+fn a_session_is_prepared_for_only_when_its_miner_asked_for_something() {
+    let mut rig = Rig::default();
+    rig.call(|session, cx| assert!(!session.prepare(Wire::A, SPARE, MoveReason::PoolLost, cx)));
+    rig.miner("{\"id\":1,\"method\":\"mining.configure\",\"params\":[[],{}]}\n");
+    rig.call(|session, cx| assert!(!session.prepare(Wire::B, SPARE, MoveReason::Stock, cx)));
+    rig.prepare(Wire::B, SPARE, MoveReason::Operator);
+}
+
+#[test]
+fn what_a_lost_pool_told_and_nobody_heard_yet_is_told_to_nobody() {
+    let mut rig = Rig { ends_without_pool: false, ..Rig::default() };
+    rig.miner("{\"id\":0,\"method\":\"mining.configure\",\"params\":[[\"info\"],{}]}\n{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.connected(Wire::A);
+    rig.on(Wire::A, &("{\"id\":1001,\"result\":[[],\"beef\",4]}\n".to_owned() + &notify("j1", true)));
+    rig.gone(Side::Pool(Wire::A), Gone::Broken);
+    rig.pass_ms(20_000);
+    let heard = rig.take_miner();
+    assert!(
+        heard.contains("\"info\":false") && heard.contains("\"beef\"") && !heard.contains("notify"),
+        "{heard}"
+    );
+}

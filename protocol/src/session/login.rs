@@ -25,7 +25,7 @@ const DIFFICULTY_WAIT_MS: u64 = 500;
 impl Login {
     /// When it is to be looked at next.
     pub(super) fn next_deadline(&self, upstream: &Upstream) -> Moment {
-        let waits = upstream.difficulty <= 0.0 && self.job.is_some() && !self.told;
+        let waits = upstream.difficulty <= 0.0 && self.job.is_some() && !self.told && self.is_complete();
         let difficulty = if waits { self.job_came.plus_ms(DIFFICULTY_WAIT_MS) } else { Moment::NEVER };
         self.until.min(difficulty)
     }
@@ -40,10 +40,12 @@ impl Session {
     }
 
     /// Begins to prepare `pool` on `wire`, which the owner then connects. False, and nothing is done, if the place is
-    /// taken by a current or a prepared connection, or the session ends. A lingering connection there ends by it, as
+    /// taken by a current or a prepared connection, the session ends, or the miner has not asked for anything yet (only
+    /// [`MoveReason::Stock`] goes without a miner). A lingering connection there ends by it, as
     /// [`Event::WireDone`] tells.
     pub fn prepare(&mut self, wire: Wire, pool: PoolId, why: MoveReason, cx: &mut Context<'_>) -> bool {
-        if self.finished || self.settling.is_some() {
+        let has_miner = self.pool != PoolId::NONE;
+        if self.finished || self.settling.is_some() || has_miner == (why == MoveReason::Stock) {
             return false;
         }
         if self.wire(wire).linger_until != Moment::NEVER {

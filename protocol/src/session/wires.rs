@@ -42,6 +42,8 @@ impl Session {
         if is_current {
             self.downstream.left_with = self.in_force();
             self.current = None;
+            // Its jobs that waited for an earlier answer are of no use any more.
+            self.hold.drop_told();
         }
         self.free_wire(wire, cx);
         cx.tell(if is_current { Event::PoolLost { wire, pool, why } } else { Event::WireDone { wire } });

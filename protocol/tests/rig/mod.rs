@@ -15,6 +15,12 @@ use adit_protocol::workers::Workers;
 /// Names by the real table; the key is a hash of the miner's name.
 pub struct TestWorkers(pub NameTable);
 
+impl TestWorkers {
+    pub fn empty() -> Self {
+        Self(NameTable::new(NameRule::default(), 1))
+    }
+}
+
 impl Workers for TestWorkers {
     fn assign(&mut self, pool: PoolId, raw: &[u8]) -> Result<Box<[u8]>, NameError> {
         let name = self.0.assign(raw)?;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use adit_protocol::event::{Event, Oddity, Outcome};
 
 use crate::miner::{Kind, Miner};
-use crate::pool::Pool;
 
 /// How much of everything a run saw, so that a simulation in which nothing happens is noticed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +17,13 @@ pub struct Totals {
     pub stray: usize,
     pub answered_for_pool: usize,
     pub pending_full: usize,
+    pub pools_lost: usize,
+    pub logins_failed: usize,
+    pub switched: usize,
+    pub cannot_switch: usize,
+    pub wires_done: usize,
+    pub adopted: usize,
+    pub renamed: usize,
     pub close_reasons: BTreeMap<String, usize>,
 }
 
@@ -31,6 +37,13 @@ impl Totals {
         self.stray += other.stray;
         self.answered_for_pool += other.answered_for_pool;
         self.pending_full += other.pending_full;
+        self.pools_lost += other.pools_lost;
+        self.logins_failed += other.logins_failed;
+        self.switched += other.switched;
+        self.cannot_switch += other.cannot_switch;
+        self.wires_done += other.wires_done;
+        self.adopted += other.adopted;
+        self.renamed += other.renamed;
         for (reason, count) in &other.close_reasons {
             *self.close_reasons.entry(reason.clone()).or_default() += count;
         }
@@ -46,6 +59,13 @@ impl Totals {
             self.stray,
             self.answered_for_pool,
             self.pending_full,
+            self.pools_lost,
+            self.logins_failed,
+            self.switched,
+            self.cannot_switch,
+            self.wires_done,
+            self.adopted,
+            self.renamed,
         ];
         assert!(seen.iter().all(|&count| count > 0), "{self:?}");
         assert!(self.close_reasons.len() >= 6, "{self:?}");
@@ -55,7 +75,8 @@ impl Totals {
 /// Everything that one lane left behind.
 pub struct Lane<'a> {
     pub miner: &'a Miner,
-    pub pool: &'a Pool,
+    /// What all pools said to the miner's shares.
+    pub verdicts: &'a BTreeMap<u32, Option<bool>>,
     pub events: &'a [Event],
     /// First verdicts that reached the session while it lived: accepted ones and all.
     pub accepts_delivered: usize,
@@ -78,6 +99,11 @@ pub fn lane(lane: &Lane<'_>) -> Result<Totals, String> {
             Event::Odd(Oddity::StrayResponse) => totals.stray += 1,
             Event::Odd(Oddity::AnsweredForPool) => totals.answered_for_pool += 1,
             Event::Odd(Oddity::PendingFull) => totals.pending_full += 1,
+            Event::PoolLost { .. } => totals.pools_lost += 1,
+            Event::LoginFailed { .. } => totals.logins_failed += 1,
+            Event::Switched { .. } => totals.switched += 1,
+            Event::Prepared { can_switch: false, .. } => totals.cannot_switch += 1,
+            Event::WireDone { .. } => totals.wires_done += 1,
             Event::Finish(reason) => {
                 finished += 1;
                 *totals.close_reasons.entry(format!("{reason:?}")).or_default() += 1;
@@ -87,6 +113,9 @@ pub fn lane(lane: &Lane<'_>) -> Result<Totals, String> {
     }
     if finished != 1 {
         return Err(format!("finished {finished} times"));
+    }
+    if let Some(line) = lane.miner.complaints.first() {
+        return Err(format!("the miner was told what it must not hear: {line}"));
     }
     one_answer_each(lane.miner)?;
     in_order(lane.miner)?;
@@ -106,7 +135,7 @@ fn answers_by_id(miner: &Miner) -> BTreeMap<String, Vec<bool>> {
 }
 
 /// The id's bytes as they stand in the line; empty when there is none.
-fn raw_id(line: &str) -> String {
+pub fn raw_id(line: &str) -> String {
     let object: BTreeMap<String, Box<serde_json::value::RawValue>> =
         serde_json::from_str(line).unwrap_or_default();
     object.get("id").map_or_else(String::new, |raw| raw.get().to_owned())
@@ -162,7 +191,7 @@ fn acceptances(lane: &Lane<'_>, totals: &Totals) -> Result<(), String> {
     let mut shown = 0;
     for (id, nonces) in &ids {
         let accepted = answers.get(*id).map_or(0, |answers| answers.iter().filter(|yes| **yes).count());
-        let given = nonces.iter().filter(|nonce| lane.pool.verdicts.get(nonce) == Some(&Some(true))).count();
+        let given = nonces.iter().filter(|nonce| lane.verdicts.get(nonce) == Some(&Some(true))).count();
         if accepted > given {
             return Err(format!("id {id:?}: {accepted} shares shown accepted, the pool accepted {given}"));
         }

@@ -1,19 +1,25 @@
 //! Deterministic simulation of the protocol core: one seed gives miners, pools, a clock and faults.
 //!
 //! Several sessions share one [`Shared`](adit_protocol::session::Shared), as on a shard. The network splits bytes anywhere
-//! and delays them; pools answer late, never, twice, out of order, in every shape, and restart; miners pipeline, reuse
-//! ids, leave in the middle of a line. At quiescence the checker asks: exactly one answer and one outcome per request, no
-//! acceptance that the pool did not give, no share to a pool it was not made for, outcomes equal to what the pools said.
+//! and delays them; pools answer late, never, twice, out of order, in every shape, refuse names, are killed, freeze, talk
+//! noise, come back, and use the same job ids and extranonces as others or not; miners pipeline, reuse ids, leave in the
+//! middle of a line; owners decide as they like what becomes of a session without a pool, move miners without need, keep
+//! prepared connections and give them to others. Every pool compares each share with the job that it gave on that very
+//! connection. At quiescence the checker asks: exactly one answer and one outcome per request, no acceptance that the pool
+//! did not give, no share to a pool it was not made for, outcomes equal to what the pools said.
 //!
 //! `ADIT_SIMULATION_SEEDS=5000` runs more seeds, `ADIT_SIMULATION_SEED=17` runs one. A failure names its seed.
 
 mod check;
+mod faults;
 mod miner;
+mod owner;
 mod pool;
 mod random;
 mod world;
 
-use world::{Fault, World};
+use faults::Fault;
+use world::World;
 
 /// Seeds per run of the tests.
 const SEEDS: u64 = 256;
@@ -60,6 +66,12 @@ fn a_broken_proxy_is_caught() {
         Fault::LoseAnOutcome,
         Fault::MixUpPools,
         Fault::ReorderTheHandshake,
+        Fault::SharesFollowTheMiner,
+        Fault::JobsOfBothPools,
+        Fault::ForgetTranslation,
+        Fault::FirstJobNotClean,
+        Fault::PassReconnectDown,
+        Fault::LeaveExtranonceOut,
     ] {
         let caught = (0..64).filter(|&seed| World::run(seed, fault).is_err()).count();
         assert!(caught > 0, "{fault:?} went unnoticed in 64 seeds");

@@ -1,6 +1,24 @@
-//! A simulated miner: what it will send, when, and what it was answered.
+//! A simulated miner: what it will send, when, and what it was answered and told.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::random::Random;
+
+/// Jobs that a miner may still submit for: the newest and some before it.
+const JOBS_KEPT: usize = 5;
+
+/// A job as the miner works on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The id by which it submits.
+    id: String,
+    /// Which connection's job it truly is, as its content tells.
+    pub tag: String,
+    /// The extranonce1 that goes into its shares.
+    pub extranonce1: String,
+}
 
 /// What a line of the miner asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +58,16 @@ pub struct Miner {
     pub requests: Vec<Request>,
     pub answers: Vec<String>,
     pub leave: Leave,
-    job: String,
+    /// What each share was truly made for, by its nonce; nothing where no job was told before.
+    pub shares: BTreeMap<u32, Option<Work>>,
+    /// Tags and clean flags of the jobs told, until the world looked at them.
+    pub told: Vec<(String, bool)>,
+    /// What no miner must hear.
+    pub complaints: Vec<String>,
+    work: Vec<Work>,
+    extranonce1: String,
+    declares_extranonce: bool,
+    subscribe_id: String,
     unique_ids: bool,
     next_id: u32,
     next_nonce: u32,
@@ -53,7 +80,13 @@ impl Miner {
             requests: Vec::new(),
             answers: Vec::new(),
             leave: *random.pick(&[Leave::Stay, Leave::Stay, Leave::HalfClose, Leave::Reset, Leave::MidLine]),
-            job: "unknown".to_owned(),
+            shares: BTreeMap::new(),
+            told: Vec::new(),
+            complaints: Vec::new(),
+            work: Vec::new(),
+            extranonce1: String::new(),
+            declares_extranonce: false,
+            subscribe_id: String::new(),
             unique_ids: random.chance(70),
             next_id: 1,
             next_nonce: (lane as u32 + 1) << 16,
@@ -70,6 +103,7 @@ impl Miner {
         }
         if random.chance(40) {
             calls.insert(random.below(calls.len() as u64 + 1) as usize, "mining.extranonce.subscribe");
+            self.declares_extranonce = true;
         }
         if random.chance(10) {
             calls.swap(0, 1);
@@ -99,7 +133,11 @@ impl Miner {
             "mining.subscribe" => r#"["sim/1.0"]"#.to_owned(),
             _ => "[]".to_owned(),
         };
-        self.request(Kind::Handshake, method, &params, random)
+        let line = self.request(Kind::Handshake, method, &params, random);
+        if method == "mining.subscribe" {
+            self.subscribe_id = self.requests.last().map(|request| request.id.clone()).unwrap_or_default();
+        }
+        line
     }
 
     fn submit(&mut self, random: &mut Random) -> String {
@@ -148,22 +186,49 @@ impl Miner {
         }
     }
 
-    /// Puts the newest job that the miner has seen into a line about to be sent.
-    pub fn fill_in(&self, line: &str) -> String {
-        line.replace("@JOB@", &self.job)
+    /// Puts a job that the miner has seen into a line about to be sent: the newest as a rule.
+    pub fn fill_in(&mut self, line: &str, random: &mut Random) -> String {
+        if !line.contains("@JOB@") {
+            return line.to_owned();
+        }
+        let late = if random.chance(15) { random.below(JOBS_KEPT as u64) as usize } else { 0 };
+        let work = self.work.len().checked_sub(1 + late).and_then(|at| self.work.get(at)).cloned();
+        let line = line.replace("@JOB@", work.as_ref().map_or("unknown", |work| &work.id));
+        let value: Value = serde_json::from_str(&line).unwrap_or_default();
+        let nonce = u32::from_str_radix(value["params"][4].as_str().unwrap_or_default(), 16);
+        self.shares.insert(nonce.unwrap_or_default(), work);
+        line
     }
 
     /// Takes one line that the session wrote for the miner.
     pub fn hear(&mut self, line: &str) {
-        let value: serde_json::Value = match serde_json::from_str(line) {
+        let value: Value = match serde_json::from_str(line) {
             Ok(value) => value,
             Err(_) => return,
         };
-        if value["method"] == "mining.notify" {
-            value["params"][0].as_str().unwrap_or("unknown").clone_into(&mut self.job);
-        }
-        if value.get("method").is_none() {
-            self.answers.push(line.to_owned());
+        let text = |n: usize| value["params"][n].as_str().unwrap_or_default().to_owned();
+        match value["method"].as_str() {
+            Some("mining.notify") => {
+                // The tag is what the coinbase pays to: no miner reads it, every share's hash depends on it.
+                let (id, tag) = (text(0), text(3));
+                self.told.push((tag.clone(), value["params"][8] == true));
+                self.work.retain(|work| work.id != id);
+                self.work.push(Work { id, tag, extranonce1: self.extranonce1.clone() });
+                if self.work.len() > JOBS_KEPT {
+                    self.work.remove(0);
+                }
+            }
+            Some("mining.set_extranonce") if self.declares_extranonce => self.extranonce1 = text(0),
+            Some("mining.set_extranonce" | "client.reconnect") => self.complaints.push(line.to_owned()),
+            Some(_) => {}
+            None => {
+                if crate::check::raw_id(line) == self.subscribe_id
+                    && let Some(extranonce1) = value["result"][1].as_str()
+                {
+                    extranonce1.clone_into(&mut self.extranonce1);
+                }
+                self.answers.push(line.to_owned());
+            }
         }
     }
 }

@@ -1,33 +1,78 @@
-//! A simulated pool connection: checks that what it gets was made for it, and answers as well or as badly as it likes.
+//! Simulated pools, and their connections: each checks that what it gets was made for it, and answers as well or as badly
+//! as it likes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::miner::Work;
 use crate::random::Random;
 
-/// What a pool connection is like.
-#[derive(Clone, Copy, Debug)]
-pub struct Temper {
+/// What a pool is like.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent traits, in any combination")]
+pub struct Nature {
     pub silent_percent: u64,
     pub double_percent: u64,
     pub slow_percent: u64,
     pub configures: bool,
-    pub unreachable: bool,
+    pub unreachable_percent: u64,
+    /// How long each of its connections lives.
     pub lives_ms: u64,
+    /// When all of its connections break, and new ones fail for a while: the process is gone.
+    pub killed_ms: Option<u64>,
+    /// When it stops saying anything although its connections stand.
+    pub frozen_ms: Option<u64>,
+    /// When it sends noise.
+    pub garbage_ms: Option<u64>,
+    /// When it refuses every name.
+    pub refuses_ms: Option<u64>,
+    /// When it wants its clients elsewhere.
+    pub reconnect_ms: Option<u64>,
+    /// Whether all its connections have the extranonce1 that most pools of the world have.
+    pub same_extranonce: bool,
+    /// Whether its job ids are small numbers, as other pools' are, too.
+    pub small_ids: bool,
+    pub tells_difficulty: bool,
 }
 
-impl Temper {
+/// How long a killed pool stays away.
+pub const AWAY_MS: u64 = 20_000;
+
+impl Nature {
     pub fn new(random: &mut Random) -> Self {
         let bad = random.chance(60);
+        let mut at = |percent| random.chance(percent).then(|| 1_000 + random.below(60_000));
+        let (killed_ms, frozen_ms, garbage_ms) = (at(25), at(10), at(10));
+        let (refuses_ms, reconnect_ms) = (at(10), at(15));
         Self {
             silent_percent: if bad { random.below(30) } else { 0 },
             double_percent: if bad { random.below(20) } else { 0 },
             slow_percent: if bad { random.below(30) } else { 0 },
             configures: random.chance(75),
-            unreachable: random.chance(5),
-            lives_ms: if random.chance(30) { random.below(40_000) } else { u64::MAX },
+            unreachable_percent: if random.chance(20) { 60 } else { 3 },
+            lives_ms: if random.chance(30) { 500 + random.below(40_000) } else { u64::MAX },
+            killed_ms,
+            frozen_ms,
+            garbage_ms,
+            refuses_ms,
+            reconnect_ms,
+            same_extranonce: random.chance(50),
+            small_ids: random.chance(70),
+            tells_difficulty: random.chance(85),
         }
+    }
+
+    pub fn is_away(&self, now_ms: u64) -> bool {
+        self.killed_ms.is_some_and(|at| (at..at + AWAY_MS).contains(&now_ms))
+    }
+
+    fn is_over(at: Option<u64>, now_ms: u64) -> bool {
+        at.is_some_and(|at| at <= now_ms)
+    }
+
+    pub fn is_frozen(&self, now_ms: u64) -> bool {
+        Self::is_over(self.frozen_ms, now_ms)
     }
 }
 
@@ -41,65 +86,133 @@ pub struct Reply {
 }
 
 /// The members of an answer beside its id; for a share, its nonce and whether it is accepted.
-type Shape = (&'static str, Option<(u32, bool)>);
+type Shape = (String, Option<(u32, bool)>);
 
+/// One connection to a pool.
 #[derive(Debug)]
-pub struct Pool {
-    lane: usize,
-    temper: Temper,
-    jobs_count: u32,
-    authorised: BTreeSet<String>,
+pub struct Connection {
+    pub number: usize,
+    /// Index of the pool.
+    pub pool: usize,
+    /// Whose session it serves; nobody's while it is kept.
+    pub lane: Option<usize>,
+    pub stands: bool,
+    pub gone: bool,
+    /// What was said while it was kept.
+    pub backlog: Vec<String>,
+    /// Until when each direction is busy: bytes of one direction never overtake each other.
+    pub busy_us: u64,
+    /// Bytes of the session that wait for the connection to stand.
+    pub waiting: Vec<u8>,
+    /// Whether it is the first that its lane had: only there a job may be unknown.
+    pub is_first: bool,
+    nature: Nature,
+    jobs: BTreeMap<String, String>,
+    asked: BTreeSet<String>,
+    ids: BTreeSet<String>,
     /// Nonce → verdict, as first answered. `None` while it stays silent.
     pub verdicts: BTreeMap<u32, Option<bool>>,
 }
 
-impl Pool {
-    pub fn new(lane: usize, temper: Temper) -> Self {
-        Self { lane, temper, jobs_count: 0, authorised: BTreeSet::new(), verdicts: BTreeMap::new() }
+impl Connection {
+    pub fn new(number: usize, pool: usize, lane: usize, is_first: bool, nature: Nature) -> Self {
+        Self {
+            number,
+            pool,
+            lane: Some(lane),
+            stands: false,
+            gone: false,
+            backlog: Vec::new(),
+            busy_us: 0,
+            waiting: Vec::new(),
+            is_first,
+            nature,
+            jobs: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            ids: BTreeSet::new(),
+            verdicts: BTreeMap::new(),
+        }
+    }
+
+    pub fn extranonce1(&self) -> String {
+        if self.nature.same_extranonce { "f000000a".to_owned() } else { format!("{:08x}", self.number + 1) }
     }
 
     pub fn job(&mut self, random: &mut Random) -> String {
-        self.jobs_count += 1;
+        let n = self.jobs.len() + 1;
+        let id = if self.nature.small_ids { n.to_string() } else { format!("c{}-{n}", self.number) };
+        // In the second half of the coinbase, so that a share's hash depends on it.
+        let tag = format!("{:08x}{n:08x}", self.number);
         let padding = "00".repeat(random.below(2_000) as usize);
-        format!(
-            "{{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"lane{}-{}\",\"{}\",\"01{padding}\",\"02\",[],\"20000000\",\"1d00ffff\",\"66252f80\",{}]}}\n",
-            self.lane,
-            self.jobs_count,
+        let line = format!(
+            "{{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"{id}\",\"{}\",\"01{padding}\",\"{tag}\",[],\"20000000\",\"1d00ffff\",\"66252f80\",{}]}}\n",
             "ab".repeat(32),
             random.chance(20)
-        )
+        );
+        self.jobs.insert(id, tag);
+        line
     }
 
-    /// Takes one line that the session wrote for the pool. `Err` if it should not have come here.
-    pub fn hear(&mut self, line: &str, random: &mut Random) -> Result<Vec<Reply>, String> {
+    /// A job's line with the id that this connection gave it, if it is one of this connection.
+    pub fn own_id(&self, line: String) -> String {
+        let Some((id, _)) = self.jobs.iter().find(|(_, tag)| line.contains(&format!("\"{tag}\""))) else {
+            return line;
+        };
+        match (line.find("\"params\":[\""), line.contains("mining.notify")) {
+            (Some(at), true) => {
+                let (head, rest) = line.split_at(at + 11);
+                let behind = rest.find('"').map_or("", |end| &rest[end..]);
+                format!("{head}{id}{behind}")
+            }
+            _ => line,
+        }
+    }
+
+    /// Takes one line that the session wrote for the pool. `Err` if it should not have come here. `shares` is what each
+    /// share of the miner was truly made for.
+    pub fn hear(
+        &mut self,
+        line: &str,
+        shares: &BTreeMap<u32, Option<Work>>,
+        now_ms: u64,
+        random: &mut Random,
+    ) -> Result<Vec<Reply>, String> {
         let value: Value =
             serde_json::from_str(line).map_err(|error| format!("pool got no JSON: {error}: {line}"))?;
-        let id = value.get("id").map_or_else(String::new, Value::to_string);
         let mut replies = Vec::new();
+        let id = value.get("id").map_or_else(String::new, Value::to_string);
+        let is_request = value["method"].is_string() && value["id"].is_number() && value["method"] != "pong";
+        if is_request && !self.ids.insert(id.clone()) {
+            return Err(format!("id {id} came twice on connection {}", self.number));
+        }
         let (shape, verdict) = match value["method"].as_str() {
-            Some("mining.configure") if !self.temper.configures => return Ok(replies),
+            Some("mining.configure") if !self.nature.configures => return Ok(replies),
             Some("mining.configure") => {
-                (r#""result":{"version-rolling":true,"version-rolling.mask":"1fffe000"}"#, None)
+                (r#""result":{"version-rolling":true,"version-rolling.mask":"1fffe000"}"#.to_owned(), None)
             }
-            Some("mining.subscribe") => {
-                (r#""result":[[["mining.notify","s"]],"f000000a",4],"error":null"#, None)
-            }
+            Some("mining.subscribe") => (
+                format!(r#""result":[[["mining.notify","s"]],"{}",4],"error":null"#, self.extranonce1()),
+                None,
+            ),
             Some("mining.authorize") => {
-                self.authorised.insert(value["params"][0].as_str().unwrap_or_default().to_owned());
-                let refused = random.chance(3);
-                (if refused { r#""result":false,"error":[24,"no",null]"# } else { r#""result":true"# }, None)
+                let refused = Nature::is_over(self.nature.refuses_ms, now_ms) || random.chance(3);
+                // Miners pipeline: shares under a name on its way are in order.
+                self.asked.insert(value["params"][0].as_str().unwrap_or_default().to_owned());
+                let said =
+                    if refused { r#""result":false,"error":[24,"no",null]"# } else { r#""result":true"# };
+                (said.to_owned(), None)
             }
-            Some("mining.submit") => self.judge(&value, random)?,
+            Some("mining.submit") => self.judge(&value, shares, random)?,
             Some("mining.extranonce.subscribe" | "mining.foo") if random.chance(50) => {
-                (r#""result":true"#, None)
+                (r#""result":true"#.to_owned(), None)
             }
             _ => return Ok(replies),
         };
-        if random.chance(self.temper.silent_percent) {
+        if random.chance(self.nature.silent_percent) || self.nature.is_frozen(now_ms) {
             return Ok(replies);
         }
         let after_ms =
-            if random.chance(self.temper.slow_percent) { random.below(40_000) } else { random.below(1_500) };
+            if random.chance(self.nature.slow_percent) { random.below(40_000) } else { random.below(1_500) };
         if let Some((nonce, accepted)) = verdict {
             self.verdicts.insert(nonce, Some(accepted));
         }
@@ -109,29 +222,50 @@ impl Pool {
             format!("{{{shape},\"id\": {id}}}\r\n")
         };
         replies.push(Reply { after_ms, line: line.clone(), verdict });
-        if random.chance(self.temper.double_percent) {
+        if random.chance(self.nature.double_percent) {
             replies.push(Reply { after_ms: after_ms + 1 + random.below(500), line, verdict: None });
         }
         if value["method"] == "mining.subscribe" {
             let difficulty =
                 "{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[0.5]}\n".to_owned();
-            replies.push(Reply { after_ms, line: difficulty, verdict: None });
+            if self.nature.tells_difficulty {
+                replies.push(Reply { after_ms, line: difficulty, verdict: None });
+            }
             replies.push(Reply { after_ms, line: self.job(random), verdict: None });
         }
         Ok(replies)
     }
 
-    fn judge(&mut self, value: &Value, random: &mut Random) -> Result<Shape, String> {
+    fn judge(
+        &mut self,
+        value: &Value,
+        shares: &BTreeMap<u32, Option<Work>>,
+        random: &mut Random,
+    ) -> Result<Shape, String> {
         let text = |n: usize| value["params"][n].as_str().unwrap_or_default();
+        let here = format!("connection {} of pool {}", self.number, self.pool);
         let nonce = u32::from_str_radix(text(4), 16).map_err(|error| error.to_string())?;
-        if nonce >> 16 != self.lane as u32 + 1 {
-            return Err(format!("share {nonce:08x} came to the pool of lane {}", self.lane));
+        if self.lane.is_none_or(|lane| nonce >> 16 != lane as u32 + 1) {
+            return Err(format!("share {nonce:08x} of another miner came to {here}"));
         }
-        if text(1) != "unknown" && !text(1).starts_with(&format!("lane{}-", self.lane)) {
-            return Err(format!("job {} came to the pool of lane {}", text(1), self.lane));
+        match shares.get(&nonce) {
+            Some(Some(work)) => {
+                // What the pool finds when it hashes the share with its own job and its own extranonce1.
+                if self.jobs.get(text(1)) != Some(&work.tag) {
+                    return Err(format!("share for job {:?} came to {here} as {:?}", work.tag, text(1)));
+                }
+                // A pool may tell jobs and leave subscribe unanswered; no miner could mine those.
+                let unanswered = self.is_first && work.extranonce1.is_empty();
+                if work.extranonce1 != self.extranonce1() && !unanswered {
+                    return Err(format!("share made with {:?} came to {here}", work.extranonce1));
+                }
+            }
+            _ if self.is_first => {}
+            _ => return Err(format!("share for a job never told came to {here}")),
         }
-        if !self.authorised.contains(text(0)) {
-            return Err(format!("{} was never authorised at the pool of lane {}", text(0), self.lane));
+        let prefix = if self.pool == 0 { String::new() } else { format!("P{}.", self.pool + 1) };
+        if !self.asked.contains(text(0)) || !text(0).starts_with(&format!("{prefix}POOLACCOUNT.")) {
+            return Err(format!("{} was never authorised at {here}", text(0)));
         }
         if self.verdicts.insert(nonce, None).is_some() {
             return Err(format!("share {nonce:08x} came twice"));
@@ -147,6 +281,6 @@ impl Pool {
         ];
         let accepted = random.chance(70);
         let shape = if accepted { r#""result":true,"error":null"# } else { random.pick(&no) };
-        Ok((shape, Some((nonce, accepted))))
+        Ok((shape.to_owned(), Some((nonce, accepted))))
     }
 }

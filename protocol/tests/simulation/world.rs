@@ -1,56 +1,65 @@
 //! The clock, the network and the proxy between simulated miners and pools.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::rc::Rc;
 
-use adit_protocol::event::{CloseReason, Event, Gone, Side, Wire};
+use adit_protocol::event::{CloseReason, Event, Gone, MoveReason, Side, Wire};
 use adit_protocol::limits::LINE_PADDING;
 use adit_protocol::moment::Moment;
-use adit_protocol::session::{Context, Session, SessionSettings, Shared};
+use adit_protocol::pool::{Deadlines, PoolId, Terms};
+use adit_protocol::session::{Context, Prepared, Session, SessionSettings, Shared};
 
 use crate::check::{self, Totals};
+use crate::faults::Fault;
 use crate::miner::{Leave, Miner};
-use crate::pool::{Pool, Temper};
+use crate::owner::{AnyPool, CountedWorkers};
+use crate::pool::{Connection, Nature};
 use crate::random::Random;
 
 #[path = "../rig/mod.rs"]
 mod rig;
 
-/// What is broken on purpose, to see that the checker sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    None,
-    AcceptBeforeThePool,
-    DropAnAnswer,
-    AnswerTwice,
-    LoseAnOutcome,
-    MixUpPools,
-    ReorderTheHandshake,
-}
-
 /// When all is over: longer than every deadline.
 const END_MS: u64 = 200_000;
+/// Acts and deadlines of one run; usual ones have some ten thousand.
+const ACTS_MAX: u64 = 2_000_000;
+/// Logins that may fail in a row while there is no pool.
+const TRIES_MAX: u32 = 5;
 
-enum What {
-    MinerSays { line: String, request: Option<usize> },
-    ToSession { side: Side, bytes: Vec<u8>, request: Option<usize>, verdict: Option<bool> },
-    PoolSays { line: String, verdict: Option<bool> },
-    Connected,
-    Gone(Side, Gone),
-    Job,
+pub enum What {
+    MinerSays { lane: usize, line: String, request: Option<usize> },
+    FromMiner { lane: usize, bytes: Vec<u8>, request: Option<usize> },
+    MinerGone { lane: usize, why: Gone },
+    PoolSays { connection: usize, line: String, verdict: Option<bool> },
+    FromPool { connection: usize, bytes: Vec<u8>, verdict: Option<bool> },
+    Connected { connection: usize },
+    PoolGone { connection: usize, why: Gone },
+    Job { connection: usize },
+    Killed { pool: usize },
+    Says { pool: usize, line: &'static str },
+    Move { lane: usize },
 }
 
-struct Lane {
-    session: Session,
-    miner: Miner,
-    pool: Pool,
+pub struct Lane {
+    pub session: Session,
+    pub miner: Miner,
+    /// Numbers of the connections that its wires are.
+    pub wires: [Option<usize>; 2],
+    /// The connection that the miner mines on, as the session told.
+    pub current: Option<usize>,
+    /// What was current in the course of the running call.
+    pub path: Vec<Option<usize>>,
+    /// The connection whose next job told must be clean.
+    pub wants_clean: Option<usize>,
+    pub connected_once: bool,
+    pub tries_left: u32,
     events: Vec<Event>,
-    to_miner: Vec<u8>,
-    to_pool: Vec<u8>,
-    connected: bool,
-    /// Until when each side's line is busy: bytes of one direction never overtake each other.
-    busy: [u64; 2],
-    side_gone: [bool; 2],
+    pub to_miner: Vec<u8>,
+    to_wires: [Vec<u8>; 2],
+    miner_busy_us: u64,
+    miner_gone: bool,
     /// Most bytes that come at once.
     piece_max: u64,
     accepts_delivered: usize,
@@ -58,332 +67,440 @@ struct Lane {
 }
 
 pub struct World {
-    random: Random,
-    now_us: u64,
-    shared: Shared,
-    lanes: Vec<Lane>,
-    tempers: Vec<Temper>,
-    queue: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    pub random: Random,
+    pub now_us: u64,
+    pub shared: Shared,
+    pub lanes: Vec<Lane>,
+    pub pools: Vec<Nature>,
+    pub connections: Vec<Connection>,
+    pub kept: Vec<(usize, Box<Prepared>)>,
+    pub adopted: usize,
+    renamed: usize,
+    name_uses: Rc<Cell<i64>>,
+    queue: BinaryHeap<Reverse<(u64, usize)>>,
     acts: Vec<Option<What>>,
-    fault: Fault,
-    fault_done: bool,
+    pub fault: Fault,
+    pub fault_done: bool,
 }
 
 impl World {
     pub fn run(seed: u64, fault: Fault) -> Result<Totals, String> {
         let mut world = Self::new(seed, fault);
-        while let Some(Reverse((at, act, lane))) = world.next_act() {
-            world.now_us = at;
-            match act {
-                u64::MAX => world.call(lane, Session::timeout)?,
-                act => {
-                    if let Some(what) = world.acts[act as usize].take() {
-                        world.act(lane, what)?;
+        for acts in 0.. {
+            let Some(next) = world.next() else { break };
+            if acts > ACTS_MAX {
+                return Err("it does not come to an end: a deadline that was handled comes again".to_owned());
+            }
+            match next {
+                Next::Timeout(lane) => world.call(lane, Session::timeout)?,
+                Next::Act(what) => world.act(what)?,
+            }
+        }
+        world.end()
+    }
+
+    fn end(mut self) -> Result<Totals, String> {
+        let mut totals = Totals { adopted: self.adopted, renamed: self.renamed, ..Totals::default() };
+        for (_, prepared) in std::mem::take(&mut self.kept) {
+            prepared.discard(&mut self.shared);
+        }
+        for index in 0..self.lanes.len() {
+            self.call(index, |session, cx| session.end(CloseReason::Stopping, cx.now, cx))?;
+            let lane = &self.lanes[index];
+            let mut verdicts = BTreeMap::new();
+            for connection in &self.connections {
+                for (&nonce, &verdict) in &connection.verdicts {
+                    if nonce >> 16 == index as u32 + 1 && verdicts.insert(nonce, verdict).is_some() {
+                        return Err(format!("share {nonce:08x} came to two pools"));
                     }
                 }
             }
-        }
-        let mut totals = Totals::default();
-        for index in 0..world.lanes.len() {
-            world.call(index, |session, cx| session.end(CloseReason::Stopping, cx.now, cx))?;
-            world.call(index, Session::timeout)?;
-            let lane = &world.lanes[index];
             let left = check::lane(&check::Lane {
                 miner: &lane.miner,
-                pool: &lane.pool,
+                verdicts: &verdicts,
                 events: &lane.events,
                 accepts_delivered: lane.accepts_delivered,
                 verdicts_delivered: lane.verdicts_delivered,
             });
             totals.add(&left.map_err(|broken| format!("lane {index}: {broken}"))?);
         }
-        if world.shared.job_bytes_count() > 0 {
+        if self.shared.job_bytes_count() > 0 {
             return Err("contents of jobs are kept although no session is left".to_owned());
         }
-        Ok(totals)
+        match self.name_uses.get() {
+            0 => Ok(totals),
+            uses => Err(format!("names are used {uses} times although no session is left")),
+        }
     }
 
     fn new(seed: u64, fault: Fault) -> Self {
         let mut random = Random::new(seed);
-        let count = 1 + random.below(5) as usize;
         let settings = SessionSettings { share_check: random.chance(50), ..SessionSettings::default() };
+        let mut shared = rig::shared_with(settings, Some("POOLACCOUNT"), None);
+        let pools: Vec<Nature> = (0..=random.below(3)).map(|_| Nature::new(&mut random)).collect();
+        for number in 1..=pools.len() as u16 {
+            let silence_ms = *random.pick(&[120_000, 20_000]);
+            let deadlines = Deadlines { silence_ms, first_job_ms: 10_000, ..Deadlines::default() };
+            shared.terms.set(PoolId(number), Terms { deadlines, ..Terms::default() });
+        }
+        shared.router = Box::new(AnyPool { random: random.clone(), count: pools.len() });
+        let name_uses = Rc::default();
+        let no_workers: Box<dyn adit_protocol::workers::Workers> = Box::new(rig::TestWorkers::empty());
+        let names = std::mem::replace(&mut shared.workers, no_workers);
+        shared.workers = Box::new(CountedWorkers { names, uses: Rc::clone(&name_uses) });
         let mut world = Self {
             now_us: 0,
-            shared: rig::shared_with(settings, Some("POOLACCOUNT"), None),
+            shared,
             lanes: Vec::new(),
-            tempers: Vec::new(),
+            pools,
+            connections: Vec::new(),
+            kept: Vec::new(),
+            adopted: 0,
+            renamed: 0,
+            name_uses,
             queue: BinaryHeap::new(),
             acts: Vec::new(),
             fault,
             fault_done: false,
-            random: random.clone(),
+            random,
         };
-        for index in 0..count {
-            let temper = Temper::new(&mut random);
-            let mut miner = Miner::new(index, &mut random);
-            let plan = miner.plan(&mut random);
-            world.lanes.push(Lane {
-                session: Session::new(Moment(0), rig::ORIGIN),
-                miner,
-                pool: Pool::new(index, temper),
-                events: Vec::new(),
-                to_miner: Vec::new(),
-                to_pool: Vec::new(),
-                connected: false,
-                busy: [0; 2],
-                side_gone: [false; 2],
-                piece_max: *random.pick(&[1, 7, 100, 4_000, 100_000]),
-                accepts_delivered: 0,
-                verdicts_delivered: 0,
-            });
-            world.tempers.push(temper);
-            world.schedule_plan(index, plan);
+        world.schedule_pools();
+        for index in 0..=world.random.below(5) as usize {
+            world.add_lane(index);
         }
-        world.random = random;
         world
     }
 
-    fn schedule_plan(&mut self, lane: usize, plan: Vec<(u64, String)>) {
-        let mut at = 0;
+    fn add_lane(&mut self, index: usize) {
+        let mut miner = Miner::new(index, &mut self.random);
+        let plan = miner.plan(&mut self.random);
+        let starts_us = if self.random.chance(50) { 0 } else { self.random.below(20_000_000) };
+        self.lanes.push(Lane {
+            session: Session::new(Moment(starts_us), rig::ORIGIN),
+            miner,
+            wires: [None; 2],
+            current: None,
+            path: Vec::new(),
+            wants_clean: None,
+            connected_once: false,
+            tries_left: TRIES_MAX,
+            events: Vec::new(),
+            to_miner: Vec::new(),
+            to_wires: Default::default(),
+            miner_busy_us: 0,
+            miner_gone: false,
+            piece_max: *self.random.pick(&[1, 7, 100, 4_000, 100_000]),
+            accepts_delivered: 0,
+            verdicts_delivered: 0,
+        });
+        self.schedule_plan(index, starts_us, plan);
+    }
+
+    fn schedule_pools(&mut self) {
+        for pool in 0..self.pools.len() {
+            let nature = self.pools[pool].clone();
+            if let Some(at) = nature.killed_ms {
+                self.push(at * 1_000, What::Killed { pool });
+            }
+            let noise = "\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n";
+            let reconnect = "{\"id\":null,\"method\":\"client.reconnect\",\"params\":[]}\n";
+            for (at, line) in [(nature.garbage_ms, noise), (nature.reconnect_ms, reconnect)] {
+                if let Some(at) = at {
+                    self.push(at * 1_000, What::Says { pool, line });
+                }
+            }
+        }
+    }
+
+    fn schedule_plan(&mut self, lane: usize, starts_us: u64, plan: Vec<(u64, String)>) {
+        let mut at = starts_us;
         let mut request = 0;
         for (wait_ms, line) in plan {
             at += wait_ms * 1_000;
-            // `pong` is no request and has no entry in the miner's list.
             let is_request = !line.contains("\"pong\"");
-            self.push(at, lane, What::MinerSays { line, request: is_request.then_some(request) });
+            self.push(at, What::MinerSays { lane, line, request: is_request.then_some(request) });
             request += usize::from(is_request);
         }
         let later = at + self.random.below(20_000_000);
         match self.lanes[lane].miner.leave {
             Leave::Stay => {}
-            Leave::HalfClose => self.push(later, lane, What::Gone(Side::Miner, Gone::Closed)),
-            Leave::Reset => self.push(at / 2, lane, What::Gone(Side::Miner, Gone::Broken)),
+            Leave::HalfClose => self.push(later, What::MinerGone { lane, why: Gone::Closed }),
+            Leave::Reset => self.push(at / 2, What::MinerGone { lane, why: Gone::Broken }),
             Leave::MidLine => {
                 let half = "{\"id\":7,\"method\":\"mining.submit\",\"par".to_owned();
-                self.push(later, lane, What::MinerSays { line: half, request: None });
-                self.push(later + 1_000_000, lane, What::Gone(Side::Miner, Gone::Broken));
+                self.push(later, What::MinerSays { lane, line: half, request: None });
+                self.push(later + 1_000_000, What::MinerGone { lane, why: Gone::Broken });
             }
         }
-        if self.tempers[lane].lives_ms != u64::MAX {
-            let why = *self.random.pick(&[Gone::Closed, Gone::Broken]);
-            self.push(self.tempers[lane].lives_ms * 1_000, lane, What::Gone(Side::Pool(Wire::A), why));
-        }
-        for _ in 0..self.random.below(6) {
-            let at = self.random.below(60_000_000);
-            self.push(at, lane, What::Job);
+        for _ in 0..self.random.below(4) {
+            let at = starts_us + self.random.below(60_000_000);
+            self.push(at, What::Move { lane });
         }
     }
 
-    fn push(&mut self, at: u64, lane: usize, what: What) {
-        self.queue.push(Reverse((at.max(self.now_us), self.acts.len() as u64, lane)));
+    pub fn push(&mut self, at: u64, what: What) {
+        self.queue.push(Reverse((at.max(self.now_us), self.acts.len())));
         self.acts.push(Some(what));
     }
 
-    /// The next act or deadline, whichever is earlier.
-    fn next_act(&mut self) -> Option<Reverse<(u64, u64, usize)>> {
-        let deadline = |lane: &Lane| lane.session.deadline(&self.shared.settings).0;
-        let timer = self.lanes.iter().enumerate().map(|(n, lane)| (deadline(lane), u64::MAX, n)).min();
-        let next_at = self.queue.peek().map_or(u64::MAX, |Reverse((at, _, _))| *at);
-        match timer {
-            Some((at, act, lane)) if at < next_at && at <= END_MS * 1_000 => {
-                Some(Reverse((at.max(self.now_us), act, lane)))
-            }
-            _ if next_at <= END_MS * 1_000 => self.queue.pop(),
-            _ => None,
-        }
+    pub fn now(&self) -> Moment {
+        Moment(self.now_us)
     }
 
-    fn act(&mut self, lane: usize, what: What) -> Result<(), String> {
+    /// The next act or deadline, whichever is earlier; sets the clock.
+    fn next(&mut self) -> Option<Next> {
+        let deadline = |lane: &Lane| lane.session.deadline(&self.shared.settings).0;
+        let timer = self.lanes.iter().enumerate().map(|(n, lane)| (deadline(lane), n)).min();
+        let act_at = self.queue.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let (timer_at, lane) = timer.unwrap_or((u64::MAX, 0));
+        if timer_at.min(act_at) > END_MS * 1_000 {
+            return None;
+        }
+        self.now_us = self.now_us.max(timer_at.min(act_at));
+        if timer_at < act_at {
+            return Some(Next::Timeout(lane));
+        }
+        let Reverse((_, act)) = self.queue.pop()?;
+        self.acts[act].take().map(Next::Act)
+    }
+
+    fn act(&mut self, what: What) -> Result<(), String> {
         match what {
-            What::MinerSays { line, request } => {
-                if !self.lanes[lane].side_gone[0] {
-                    let text = self.lanes[lane].miner.fill_in(&line);
-                    self.transmit(lane, Side::Miner, text.as_bytes(), request, None);
+            What::MinerSays { lane, line, request } => {
+                if !self.lanes[lane].miner_gone {
+                    let text = self.lanes[lane].miner.fill_in(&line, &mut self.random);
+                    self.transmit_from_miner(lane, text.as_bytes(), request);
                 }
-                Ok(())
             }
-            What::ToSession { side, bytes, request, verdict } => {
-                self.deliver(lane, side, &bytes, request, verdict)
-            }
-            What::PoolSays { line, verdict } => {
-                if !self.lanes[lane].side_gone[1] {
-                    self.transmit(lane, Side::Pool(Wire::A), line.as_bytes(), None, verdict);
-                }
-                Ok(())
-            }
-            What::Connected => {
-                self.lanes[lane].connected = true;
-                self.call(lane, |session, cx| session.connected(Wire::A, cx))?;
-                self.flush(lane)
-            }
-            What::Gone(side, why) => {
-                let index = usize::from(side == Side::Pool(Wire::A));
-                if side == Side::Pool(Wire::A) && !self.lanes[lane].connected && why != Gone::DialFailed {
+            What::FromMiner { lane, bytes, request } => {
+                let there = &mut self.lanes[lane];
+                if there.miner_gone || there.session.is_finished() {
                     return Ok(());
                 }
-                self.lanes[lane].side_gone[index] = true;
-                self.call(lane, |session, cx| session.gone(side, why, cx))
-            }
-            What::Job => {
-                if self.lanes[lane].connected && !self.lanes[lane].side_gone[1] {
-                    let notify = self.lanes[lane].pool.job(&mut self.random);
-                    self.transmit(lane, Side::Pool(Wire::A), notify.as_bytes(), None, None);
+                if let Some(request) = request {
+                    there.miner.requests[request].heard = true;
                 }
-                Ok(())
+                return self.receive(lane, Side::Miner, &bytes);
             }
+            What::MinerGone { lane, why } => {
+                self.lanes[lane].miner_gone = true;
+                return self.call(lane, |session, cx| session.gone(Side::Miner, why, cx));
+            }
+            What::PoolSays { connection, line, verdict } => {
+                self.transmit_from_pool(connection, line.as_bytes(), verdict);
+            }
+            What::FromPool { connection, bytes, verdict } => {
+                return self.deliver(connection, &bytes, verdict);
+            }
+            What::Connected { connection } => {
+                self.connections[connection].stands = true;
+                let Some((lane, wire)) = self.place(connection) else { return Ok(()) };
+                self.call(lane, |session, cx| session.connected(wire, cx))?;
+                let waiting = std::mem::take(&mut self.connections[connection].waiting);
+                return self.hand_to_pool(connection, &waiting);
+            }
+            What::PoolGone { connection, why } => return self.pool_gone(connection, why),
+            What::Job { connection } => {
+                let there = &mut self.connections[connection];
+                if there.stands && !there.gone && !self.pools[there.pool].is_frozen(self.now_us / 1_000) {
+                    let notify = there.job(&mut self.random);
+                    self.transmit_from_pool(connection, notify.as_bytes(), None);
+                }
+            }
+            What::Killed { pool } => {
+                for connection in self.connections_of(pool) {
+                    self.pool_gone(connection, Gone::Broken)?;
+                }
+            }
+            What::Says { pool, line } => {
+                for connection in self.connections_of(pool) {
+                    self.transmit_from_pool(connection, line.as_bytes(), None);
+                }
+            }
+            What::Move { lane } => return self.prepare_any(lane, MoveReason::Operator),
+        }
+        Ok(())
+    }
+
+    fn connections_of(&self, pool: usize) -> Vec<usize> {
+        let of = |connection: &&Connection| connection.pool == pool && connection.stands && !connection.gone;
+        self.connections.iter().filter(of).map(|connection| connection.number).collect()
+    }
+
+    /// Which lane and wire a connection is.
+    fn place(&self, connection: usize) -> Option<(usize, Wire)> {
+        let lane = self.connections[connection].lane?;
+        let wire =
+            Wire::ALL.into_iter().find(|wire| self.lanes[lane].wires[wire.index()] == Some(connection))?;
+        (!self.connections[connection].gone).then_some((lane, wire))
+    }
+
+    fn pool_gone(&mut self, connection: usize, why: Gone) -> Result<(), String> {
+        let stands = self.connections[connection].stands;
+        if !stands && why != Gone::DialFailed {
+            return Ok(());
+        }
+        let place = self.place(connection);
+        self.connections[connection].gone = true;
+        if let Some(at) = self.kept.iter().position(|(number, _)| *number == connection) {
+            self.kept.swap_remove(at).1.discard(&mut self.shared);
+        }
+        match place {
+            Some((lane, wire)) => self.call(lane, |session, cx| session.gone(Side::Pool(wire), why, cx)),
+            None => Ok(()),
         }
     }
 
-    fn deliver(
-        &mut self,
-        lane: usize,
-        side: Side,
-        bytes: &[u8],
-        request: Option<usize>,
-        verdict: Option<bool>,
-    ) -> Result<(), String> {
-        let there = &mut self.lanes[lane];
-        if there.side_gone[usize::from(side == Side::Pool(Wire::A))] || there.session.is_finished() {
+    fn deliver(&mut self, connection: usize, bytes: &[u8], verdict: Option<bool>) -> Result<(), String> {
+        let there = &mut self.connections[connection];
+        if there.lane.is_none() && !there.gone {
+            there.backlog.push(String::from_utf8_lossy(bytes).into_owned());
             return Ok(());
         }
-        if let Some(request) = request {
-            there.miner.requests[request].heard = true;
+        let Some((lane, wire)) = self.place(connection) else { return Ok(()) };
+        let lane_there = &mut self.lanes[lane];
+        if lane_there.session.is_finished() {
+            return Ok(());
         }
         if let Some(accepted) = verdict {
-            there.verdicts_delivered += 1;
-            there.accepts_delivered += usize::from(accepted);
+            lane_there.verdicts_delivered += 1;
+            lane_there.accepts_delivered += usize::from(accepted);
         }
+        self.receive(lane, Side::Pool(wire), bytes)
+    }
+
+    fn receive(&mut self, lane: usize, side: Side, bytes: &[u8]) -> Result<(), String> {
         let mut buffer = bytes.to_vec();
         buffer.resize(bytes.len() + LINE_PADDING, b'}');
         self.call(lane, |session, cx| session.receive(side, &mut buffer, bytes.len(), cx))
     }
 
-    /// Sends bytes on their way to the session, split anywhere. The marks travel with the last piece.
-    fn transmit(
-        &mut self,
-        lane: usize,
-        side: Side,
-        bytes: &[u8],
-        request: Option<usize>,
-        verdict: Option<bool>,
-    ) {
-        let most = self.lanes[lane].piece_max;
+    /// Cuts bytes anywhere, and says for each piece how long it takes and whether it is the last one.
+    fn cut(&mut self, most: u64, bytes: &[u8]) -> Vec<(u64, Vec<u8>, bool)> {
         let mut rest = bytes;
+        let mut pieces = Vec::new();
         while !rest.is_empty() {
             let len = if rest.len() < 400 || most > 1 { 1 + self.random.below(most) as usize } else { 400 };
             let (piece, tail) = rest.split_at(len.min(rest.len()));
             rest = tail;
             let delay_us = self.random.below(if most > 1_000 { 100 } else { 2_000 });
-            let busy = &mut self.lanes[lane].busy[usize::from(side == Side::Pool(Wire::A))];
-            *busy = (*busy).max(self.now_us) + delay_us;
-            let at = *busy;
-            let is_last = rest.is_empty();
-            self.push(
-                at,
-                lane,
-                What::ToSession {
-                    side,
-                    bytes: piece.to_vec(),
-                    request: request.filter(|_| is_last),
-                    verdict: verdict.filter(|_| is_last),
-                },
-            );
+            pieces.push((delay_us, piece.to_vec(), rest.is_empty()));
+        }
+        pieces
+    }
+
+    fn transmit_from_miner(&mut self, lane: usize, bytes: &[u8], request: Option<usize>) {
+        for (delay_us, bytes, is_last) in self.cut(self.lanes[lane].piece_max, bytes) {
+            let busy_us = &mut self.lanes[lane].miner_busy_us;
+            *busy_us = (*busy_us).max(self.now_us) + delay_us;
+            let at = *busy_us;
+            self.push(at, What::FromMiner { lane, bytes, request: request.filter(|_| is_last) });
         }
     }
 
-    fn call(&mut self, index: usize, act: impl FnOnce(&mut Session, &mut Context<'_>)) -> Result<(), String> {
+    /// The marks travel with the last piece.
+    pub fn transmit_from_pool(&mut self, connection: usize, bytes: &[u8], verdict: Option<bool>) {
+        let there = &self.connections[connection];
+        if there.gone {
+            return;
+        }
+        let most = there.lane.map_or(4_000, |lane| self.lanes[lane].piece_max);
+        for (delay_us, bytes, is_last) in self.cut(most, bytes) {
+            let busy_us = &mut self.connections[connection].busy_us;
+            *busy_us = (*busy_us).max(self.now_us) + delay_us;
+            let at = *busy_us;
+            self.push(at, What::FromPool { connection, bytes, verdict: verdict.filter(|_| is_last) });
+        }
+    }
+
+    pub fn call(
+        &mut self,
+        index: usize,
+        act: impl FnOnce(&mut Session, &mut Context<'_>),
+    ) -> Result<(), String> {
         let lane = &mut self.lanes[index];
-        let before = lane.to_miner.len();
+        let before = lane.current;
+        lane.path = vec![before];
         let mut cx = Context {
             now: Moment(self.now_us),
             to_miner: &mut lane.to_miner,
-            to_wires: [&mut lane.to_pool, &mut Vec::new()],
+            to_wires: lane.to_wires.each_mut(),
             shared: &mut self.shared,
         };
         act(&mut lane.session, &mut cx);
-        let lost = cx.shared.events.iter().find_map(|event| match event {
-            Event::PoolLost { why, .. } => Some(*why),
-            _ => None,
-        });
-        if let Some(why) = lost {
-            lane.session.end(why, cx.now, &mut cx);
-        }
         let mut events = std::mem::take(&mut self.shared.events);
-        self.break_something(index, before, &mut events);
         for event in &events {
-            if matches!(event, Event::Dial { .. }) {
-                let unreachable = self.tempers[index].unreachable;
-                let at = self.now_us + self.random.below(100_000);
-                let what = if unreachable {
-                    What::Gone(Side::Pool(Wire::A), Gone::DialFailed)
-                } else {
-                    What::Connected
-                };
-                self.push(at, index, what);
+            self.note(index, event)?;
+            let lane = &mut self.lanes[index];
+            lane.path.push(lane.current);
+        }
+        self.break_something(index, before, &mut events);
+        self.lanes[index].events.extend(&events);
+        self.hand_to_miner(index)?;
+        for wire in Wire::ALL {
+            let bytes = std::mem::take(&mut self.lanes[index].to_wires[wire.index()]);
+            if let Some(connection) = self.lanes[index].wires[wire.index()] {
+                self.hand_to_pool(connection, &bytes)?;
             }
         }
-        self.lanes[index].events.extend(events);
+        for event in events {
+            self.decide(index, &event)?;
+        }
+        Ok(())
+    }
+
+    /// The miner hears what the session wrote. Its jobs are of what was current in the course of the call, in that order.
+    fn hand_to_miner(&mut self, index: usize) -> Result<(), String> {
         let lane = &mut self.lanes[index];
         let written = std::mem::take(&mut lane.to_miner);
         for line in String::from_utf8_lossy(&written).lines() {
             lane.miner.hear(line);
+            self.renamed += usize::from(line.contains("\"mining.notify\",\"params\":[\"a"));
         }
-        self.flush(index)
-    }
-
-    /// What the session wrote for the pool reaches the pool, once the connection stands.
-    fn flush(&mut self, index: usize) -> Result<(), String> {
-        let from = if self.fault == Fault::MixUpPools && index > 0 { index - 1 } else { index };
-        if !self.lanes[index].connected || self.lanes[index].side_gone[1] {
-            return Ok(());
-        }
-        let written = std::mem::take(&mut self.lanes[index].to_pool);
-        for line in String::from_utf8_lossy(&written).lines() {
-            let replies = self.lanes[from].pool.hear(line, &mut self.random)?;
-            for reply in replies {
-                let at_us = self.now_us + reply.after_ms * 1_000;
-                let verdict = reply.verdict.map(|(_, accepted)| accepted);
-                self.push(at_us, index, What::PoolSays { line: reply.line, verdict });
+        let mut at = 0;
+        for (tag, clean) in std::mem::take(&mut lane.miner.told) {
+            let connection = usize::from_str_radix(&tag[..8], 16).ok();
+            let Some(further) = lane.path[at..].iter().position(|current| *current == connection) else {
+                return Err(format!("a job of connection {connection:?} on the way {:?}", lane.path));
+            };
+            at += further;
+            if lane.wants_clean == connection {
+                lane.wants_clean = None;
+                if !clean {
+                    return Err("the first job of a pool was not clean".to_owned());
+                }
             }
         }
         Ok(())
     }
 
-    /// The deliberately broken variants.
-    fn break_something(&mut self, index: usize, before: usize, events: &mut Vec<Event>) {
-        let lane = &mut self.lanes[index];
-        let fresh = String::from_utf8_lossy(&lane.to_miner[before..]).into_owned();
-        let replace = |lane: &mut Lane, text: &str| {
-            lane.to_miner.truncate(before);
-            lane.to_miner.extend_from_slice(text.as_bytes());
-        };
-        let is_answer = fresh.contains("\"result\":true") && !fresh.contains("method");
-        match self.fault {
-            Fault::AcceptBeforeThePool => replace(
-                lane,
-                &fresh.replace(
-                    "\"result\":null,\"error\":[20,\"pool did not answer\",null]",
-                    "\"result\":true,\"error\":null",
-                ),
-            ),
-            Fault::DropAnAnswer if is_answer && !self.fault_done => {
-                self.fault_done = true;
-                replace(lane, "");
-            }
-            Fault::AnswerTwice if is_answer && !self.fault_done => {
-                self.fault_done = true;
-                replace(lane, &format!("{fresh}{fresh}"));
-            }
-            Fault::LoseAnOutcome if !self.fault_done => {
-                let count = events.len();
-                events.retain(|event| !matches!(event, Event::Share(_)));
-                self.fault_done = events.len() != count;
-            }
-            Fault::ReorderTheHandshake => {
-                let lines: Vec<&str> = fresh.split_inclusive('\n').rev().collect();
-                replace(lane, &lines.concat());
-            }
-            _ => {}
+    /// What the session wrote for a pool reaches it, once the connection stands.
+    fn hand_to_pool(&mut self, connection: usize, bytes: &[u8]) -> Result<(), String> {
+        let there = &mut self.connections[connection];
+        if there.gone {
+            return Ok(());
         }
+        if !there.stands {
+            there.waiting.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let Some(lane) = there.lane else { return Ok(()) };
+        let now_ms = self.now_us / 1_000;
+        for line in String::from_utf8_lossy(bytes).lines() {
+            let target = self.misdirected(lane, connection, line);
+            let shares = &self.lanes[lane].miner.shares;
+            let replies = self.connections[target].hear(line, shares, now_ms, &mut self.random)?;
+            for reply in replies {
+                let at_us = self.now_us + reply.after_ms * 1_000;
+                let verdict = reply.verdict.map(|(_, accepted)| accepted);
+                self.push(at_us, What::PoolSays { connection, line: reply.line, verdict });
+            }
+        }
+        Ok(())
     }
+}
+
+enum Next {
+    Timeout(usize),
+    Act(What),
 }
