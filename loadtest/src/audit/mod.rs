@@ -196,7 +196,8 @@ impl<'a> Audit<'a> {
         }
         for report in &self.fleets {
             let at_pools = |key| seen.get(&key).and_then(|at_pools| at_pools.first());
-            // Pools never saw the name with a share that they never saw, but with others of the same miner.
+            // Pools never saw the name with a share that they never saw, but mostly with others of the same miner. Where they
+            // did not, it is the one that the miner gave, if Adit has no template for names.
             let names: HashMap<u32, &str> = report
                 .submits
                 .iter()
@@ -208,7 +209,9 @@ impl<'a> Audit<'a> {
                     Some(None) => AtPools::Silent,
                     Some(Some(verdict)) => AtPools::Judged(verdict),
                 };
-                let worker = names.get(&submit.miner).copied().unwrap_or("(a name that no pool saw)");
+                let own = || report.names.get(&submit.miner).map(String::as_str);
+                let worker =
+                    names.get(&submit.miner).copied().or_else(own).unwrap_or("(a name that nobody knows)");
                 expected.made(worker, submit.answer, at_pools);
             }
         }

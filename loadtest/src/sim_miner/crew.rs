@@ -114,6 +114,7 @@ impl Loop {
         for place in 0..self.miners.len() {
             self.settle(place, Answer::Missing);
         }
+        self.report.names = self.miners.iter().map(|miner| (miner.number, miner.name().to_owned())).collect();
         self.report
     }
 

@@ -121,6 +121,11 @@ impl Miner {
         }
     }
 
+    /// The name that it gives.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A new connection starts with nothing known of the one before.
     pub(super) fn forget(&mut self) {
         self.next_step = 0;

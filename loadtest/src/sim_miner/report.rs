@@ -77,6 +77,8 @@ pub struct FleetReport {
     pub refused: BTreeMap<String, u64>,
     /// Notifications by method.
     pub notifications: BTreeMap<String, u64>,
+    /// The names that miners gave, by their numbers.
+    pub names: BTreeMap<u32, String>,
     /// When miners came to work, and for whom.
     pub arrivals: Vec<Arrival>,
     /// Connections made.
@@ -97,6 +99,7 @@ impl Default for FleetReport {
             failures: Vec::new(),
             refused: BTreeMap::new(),
             notifications: BTreeMap::new(),
+            names: BTreeMap::new(),
             arrivals: Vec::new(),
             connects: 0,
             closes: 0,
@@ -254,6 +257,7 @@ impl FleetReport {
         self.stray_lines.extend(other.stray_lines);
         self.failures.extend(other.failures);
         self.arrivals.extend(other.arrivals);
+        self.names.extend(other.names);
         self.connects += other.connects;
         self.closes += other.closes;
         for (to, from) in [(&mut self.refused, other.refused), (&mut self.notifications, other.notifications)]
