@@ -2,10 +2,10 @@
 
 import { $, el, keyed, setText } from "./dom.js";
 import { get, listen, Refused } from "./api.js";
-import { about, count, fineClock, fullDate, micros, plain, several, short } from "./format.js";
+import { fineClock, fullDate, several } from "./format.js";
 import { connection, failed, onConnection } from "./live.js";
-import { changeText, isProbe } from "./pools.js";
-import { word } from "./words.js";
+import { isProbe } from "./pools.js";
+import { tell } from "./tell.js";
 
 const SHOWN_MAX = 200;
 // Many that tell the same become one line.
@@ -13,6 +13,8 @@ const LISTED = 1_000;
 const TOGETHER_MS = 30_000;
 const AGAIN_MS = 3_000;
 const SWITCHES_KEPT = 40;
+// Said aloud by screen readers; the others can be read.
+const SAID = ["pool_state", "block_candidate", "reject_burst"];
 
 const GROUPS = [
   ["pools", "Pools", ["pool_state", "switch"]],
@@ -82,7 +84,8 @@ async function run(signal) {
 }
 
 async function begin(wanted, signal) {
-  const [list, moves] = [await get(`/events?limit=${LISTED}&kinds=${wanted}`), await get(`/events?limit=${LISTED}&kinds=switch`)];
+  const list = await get(`/events?limit=${LISTED}&kinds=${wanted}`);
+  const moves = await get(`/events?limit=${LISTED}&kinds=switch`);
   if (signal.aborted) return;
   switches.length = 0;
   moves.events.forEach(keepSwitch);
@@ -100,8 +103,7 @@ function take(kind, event) {
   lastId = event.id;
   add(event);
   if (kind === "switch") keepSwitch(event);
-  const said = ["pool_state", "block_candidate", "reject_burst"].includes(kind) && !isProbe(event) ? tell(event).text : "";
-  if (said) setText($("announce"), said);
+  if (SAID.includes(kind) && !isProbe(event)) setText($("announce"), tell(event).text);
   draw();
 }
 
@@ -109,7 +111,8 @@ function take(kind, event) {
 function add(event) {
   const line = { key: event.id, at: event.at_ms, times: 1, pool: event.pool, ...tell(event) };
   // After a real change of its state, probes of a pool are told anew.
-  if (event.kind === "pool_state" && !line.isProbe) lines.forEach((each) => each.pool === event.pool && (each.isProbe = false));
+  const isNews = event.kind === "pool_state" && !line.isProbe;
+  if (isNews) lines.filter(({ pool }) => pool === event.pool).forEach((each) => (each.isProbe = false));
   const alike = lines.findIndex((each) => line.same && each.same === line.same &&
     (line.isProbe ? each.isProbe : line.at - each.at < TOGETHER_MS));
   if (alike < 0) {
@@ -134,61 +137,6 @@ function keepSwitch(event) {
     if (switches.length > SWITCHES_KEPT) switches.pop();
   }
   tellSwitches(switches);
-}
-
-const WIRE = /^\[?([^\]]*)\]?:\d+$/;
-const host = (address) => WIRE.exec(address)?.[1] ?? address;
-
-/** An event in words; `times` it happened alike. `same` is what such events have in common. */
-function tell(event, times = 1) {
-  const { kind } = event;
-  switch (kind) {
-    case "connection_opened":
-      return { same: kind, text: times > 1 ? `${count(times)} miners connected` : `A miner connected from ${host(event.address)}` };
-    case "connection_closed": {
-      const who = times > 1 ? `${count(times)} miners left` : `${event.worker ?? host(event.address)} left after ${about(event.lasted_ms)}`;
-      return { same: `${kind} ${event.reason}`, level: event.reason === "miner_closed" || event.reason === "stopping" ? "" : "warn", text: `${who}: ${word(event.reason)}` };
-    }
-    case "worker_authorized":
-      return { same: `${kind} ${event.pool}`, level: "good", text: times > 1 ? `${count(times)} workers were accepted by ${event.pool}` : `${event.worker} was accepted by ${event.pool}` };
-    case "share":
-      return share(event, times);
-    case "reject_burst":
-      return { level: "bad", text: `${event.worker ? `${event.worker} at ` : ""}${event.pool}: ${count(event.rejected)} of ${several(event.total, "share")} rejected within ${about(event.within_ms)}, mostly “${word(event.class).toLowerCase()}”` };
-    case "pool_state":
-      if (isProbe(event)) return probe(event, times);
-      return changeText(event.pool, event);
-    case "switch": {
-      const who = times > 1 ? `${count(times)} miners` : event.worker ?? "A miner";
-      const took = times > 1 ? "" : `, took ${plain(micros(event.took_ms * 1000))}${event.live ? "" : ", had to connect again"}`;
-      return { same: `${kind} ${event.from} ${event.to} ${event.reason}`, level: "note", text: `${who}: ${event.from} → ${event.to} (${word(event.reason)}${took})` };
-    }
-    case "job":
-      return { same: `${kind} ${event.pool} ${event.clean}`, text: `${event.pool}: ${event.clean ? "new block" : "new job"}${event.block_height ? ` ${count(event.block_height)}` : ""}`, ...(event.clean && { level: "note" }) };
-    case "block_candidate":
-      return { level: "good", text: `${event.worker} found a block candidate at ${event.pool}${event.block_height ? `, height ${count(event.block_height)}` : ""}` };
-    case "command":
-      return { level: event.done ? "note" : "warn", text: `${event.token}: ${word(event.request.command)} ${event.request.pool ?? event.request.worker ?? event.request.network ?? ""} – ${event.result}`.replace("  ", " ") };
-    case "limit_hit":
-      return { same: `${kind} ${event.limit}`, level: "warn", text: `Bound reached: ${word(event.limit)}${event.address && times === 1 ? ` (${host(event.address)})` : ""}` };
-    default:
-      return { text: word(kind) };
-  }
-}
-
-/** A pool that is down is tried again and again; all of it is one line. */
-function probe({ pool, reason, to }, times) {
-  const tries = Math.ceil(times / 2);
-  const what = to === "down" || times > 1 ? `tried ${several(tries, "time")}, still down` : "is tried again";
-  return { same: `probe ${pool}`, isProbe: true, level: "bad", text: `${pool}: ${what}${to === "down" ? ` (${reason})` : ""}` };
-}
-
-function share(event, times) {
-  const outcome = { accepted: "accepted", rejected: "rejected", refused_here: "refused here", unanswered: "without an answer" }[event.outcome];
-  const many = times > 1 ? `${count(times)} shares ${outcome}` : `${event.worker}: share of difficulty ${plain(short(event.difficulty))} ${outcome}`;
-  const why = event.class ? `: ${word(event.class).toLowerCase()}` : "";
-  const took = times === 1 && event.latency_us ? ` in ${plain(micros(event.latency_us))}` : "";
-  return { same: `share ${event.outcome} ${event.class}`, level: event.outcome === "accepted" ? "good" : "warn", text: `${many}${why}${took}` };
 }
 
 $("feed-pause").addEventListener("click", ({ currentTarget }) => {

@@ -45,7 +45,9 @@ export function showTiles(stats, health) {
     setText(node.children[2], sub);
     setAttribute(node.children[2], "title", sub);
   });
-  setText($("version"), `Adit ${stats.build.version}${/^[0-9a-f]{7,}$/.test(stats.build.commit) ? ` (${stats.build.commit.slice(0, 10)})` : ""}, running for ${span(stats.uptime_seconds * 1000)}`);
+  const { version, commit } = stats.build;
+  const built = /^[0-9a-f]{7,}$/.test(commit) ? ` (${commit.slice(0, 10)})` : "";
+  setText($("version"), `Adit ${version}${built}, running for ${span(stats.uptime_seconds * 1000)}`);
   welcome(stats);
 }
 

@@ -35,7 +35,7 @@ function firstSeen(reasons) {
 }
 
 /** What is wrong by the server's own verdict and by the figures, worst first. */
-export function faults({ health, stats, pools }) {
+function faults({ health, stats, pools }) {
   const found = (health?.reasons ?? []).map((text) => {
     const pool = pools?.find(({ name, url }) => text.startsWith(`pool ${name}: `) || text.startsWith(`pool ${url}: `));
     const isFailing = health.status === "failing" && !/^(pool |rows wait)|: \d+ of \d+ used$/.test(text);

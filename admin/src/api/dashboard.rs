@@ -52,6 +52,7 @@ const FILES: &[File] = &[
     file!("machine.js", SCRIPT),
     file!("pools.js", SCRIPT),
     file!("rejects.js", SCRIPT),
+    file!("tell.js", SCRIPT),
     file!("theme.js", SCRIPT),
     file!("tiles.js", SCRIPT),
     file!("verdict.js", SCRIPT),
