@@ -96,6 +96,7 @@ labels! { CloseReason, CLOSE_REASONS, close_reason_label, "All reasons, each at 
     Stopping "stopping"
     Panicked "panicked"
     Dismissed "dismissed"
+    Moved "moved"
 }
 
 labels! { Outcome, OUTCOMES, outcome_label, "All outcomes, each at the index of its own number.":

@@ -14,6 +14,7 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use crate::admission::Admission;
+use crate::buckets::Buckets;
 use crate::clock::Clock;
 use crate::counters::{Counters, Snapshot};
 use crate::history::Memory;
@@ -41,6 +42,8 @@ pub struct ShardFigures {
     pub counters: Counters,
     /// Its counters per pool.
     pub pool_counters: PoolCounters,
+    /// What its switches took, from wanting another pool for a miner to its first job there.
+    pub switch_times: Buckets,
     /// Its latencies.
     pub latency: Latency,
     /// Signs of life.

@@ -138,6 +138,7 @@ mod tests {
             core: None,
             counters: counters::counters().1,
             pool_counters: crate::pools::counters::pool_counters().1,
+            switch_times: crate::buckets::buckets().1,
             latency: Recorder::new().1,
             vitals: vitals::vitals().1,
             mailbox: Arc::downgrade(&mailbox),

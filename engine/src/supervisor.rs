@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::admission::Admission;
 use crate::affinity;
+use crate::buckets;
 use crate::clock::Clock;
 use crate::counters::{self, Counter, Snapshot};
 use crate::figures::{Figures, ShardFigures};
@@ -183,6 +184,7 @@ impl Shard {
         let mailbox = Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone()));
         let (writer, counters) = counters::counters();
         let (pool_writer, pool_counters) = pool_counters();
+        let (switch_writer, switch_times) = buckets::buckets();
         let (recorder, latency) = Recorder::new();
         let (vitals_writer, vitals) = vitals::vitals();
         let line = Line::new(number as u32, common.bell.clone());
@@ -201,13 +203,22 @@ impl Shard {
             pools: common.pools.view(),
             reports: common.reports.clone(),
             pool_counters: pool_writer,
+            switch_times: switch_writer,
             books,
             vitals: vitals_writer,
             news,
         };
         let thread = Some(spawn(number, core, seed)?);
         let mailbox_seen = Arc::downgrade(&mailbox);
-        let figures = ShardFigures { core, counters, pool_counters, latency, vitals, mailbox: mailbox_seen };
+        let figures = ShardFigures {
+            core,
+            counters,
+            pool_counters,
+            switch_times,
+            latency,
+            vitals,
+            mailbox: mailbox_seen,
+        };
         Ok((Self { mailbox, thread, line }, figures))
     }
 }

@@ -162,6 +162,8 @@ pub enum CloseReason {
     Panicked,
     /// An operator wanted it.
     Dismissed,
+    /// The miner's pool changed, and it can follow only on a new connection.
+    Moved,
 }
 
 /// How a share ended. Exactly one per share.

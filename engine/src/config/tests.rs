@@ -17,7 +17,7 @@ pub fn with_file(text: &str) -> (tempfile::TempDir, Sources) {
 
 pub fn of_file(text: &str) -> Result<Config, ConfigErrors> {
     let (_directory, sources) = with_file(text);
-    judge(sources)
+    load(sources)
 }
 
 pub fn of_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
@@ -247,23 +247,6 @@ fn a_missing_pool_is_told_with_the_three_ways_to_name_one() {
     // Where the file is broken, it may stand there.
     let errors = of_file("[[pools\nurl = \"stratum+tcp://pool:1\"\n").expect_err("broken").to_string();
     assert!(!errors.contains("is missing"), "{errors}");
-}
-
-#[test]
-fn a_second_pool_is_not_there_yet() {
-    let (_directory, sources) =
-        with_file(&format!("{POOL}[[pools]]\nurl = \"stratum+tcp://two.example:3333\"\n"));
-    let told = load(sources).expect_err("two pools").0[0].to_string();
-    assert_eq!(
-        told.split_once("adit.toml, ").expect("a place").1,
-        "line 4, column 7: pools.1.url = \"stratum+tcp://two.example:3333\": more than one pool is not there yet; \
-         allowed: one pool, pools.0"
-    );
-    for line in ["priority = 2", "weight = 2", "enabled = false", "group = \"default\""] {
-        let (_directory, sources) = with_file(&format!("{POOL}{line}\n"));
-        let told = load(sources).expect_err(line).to_string();
-        assert!(told.contains(" is not there yet; allowed: none"), "{told}");
-    }
 }
 
 #[test]

@@ -285,6 +285,6 @@ fn variables_and_flags_reach_every_pool() {
     sources.environment = vec![("ADIT_POOLS_1_URL".into(), "stratum+tcp://b:1".into())];
     sources.flags.set("--set", "pools.1.timeouts.silence_ms", "5");
     sources.flags.set("--set", "pools.1.name", "b");
-    let settings = judge(sources).expect("valid").settings;
+    let settings = load(sources).expect("valid").settings;
     assert_eq!((settings.pools[1].name.as_str(), settings.pools[1].timeouts.silence_ms), ("b", 5));
 }

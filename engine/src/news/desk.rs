@@ -171,7 +171,6 @@ impl Desk {
 
     /// A miner was moved from one pool to another. `reason` is that of the counters; `took_us` is the time from the
     /// decision to the first job at the miner; `live` says whether the miner kept its connection.
-    #[expect(dead_code, reason = "nobody moves miners yet")]
     pub(crate) fn switched(
         &self,
         worker: u32,

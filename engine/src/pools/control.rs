@@ -11,8 +11,6 @@
 //! its own pool is gone.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,6 +32,7 @@ use super::standing::{Standing, Standings};
 use super::status::{PoolStatus, Statuses};
 use super::view::PoolsView;
 use crate::clock::{self, Clock};
+use crate::dice::Dice;
 use crate::settings::Settings;
 use crate::shard::Mail;
 use crate::shard::mailbox::Mailbox;
@@ -96,6 +95,7 @@ pub struct PoolControl {
     workers: Arc<Registry>,
     clock: Clock,
     events: Events,
+    dice: Dice,
     shards: Vec<(Weak<Mailbox<Mail>>, PoolCounters)>,
     reports: Receiver<Sent>,
     orders: Receiver<Order>,
@@ -140,6 +140,7 @@ impl PoolControl {
             workers,
             clock,
             events,
+            dice: Dice::default(),
             shards: Vec::new(),
             reports,
             orders,
@@ -196,7 +197,7 @@ impl PoolControl {
             let sessions: u64 = self.shards.iter().map(|(_, counters)| counters.of(pool).open()).sum();
             let Some(breaker) = self.breakers.get_mut(&pool) else { continue };
             breaker.set_sessions(u32::try_from(sessions).unwrap_or(u32::MAX));
-            let transition = breaker.report(at, report, began, random());
+            let transition = breaker.report(at, report, began, self.dice.roll());
             self.went(pool, transition);
         }
     }
@@ -207,7 +208,7 @@ impl PoolControl {
         }
         let Some(breaker) = self.breakers.get_mut(pool) else { return };
         let result = result.as_ref().map(|&()| ()).map_err(ProbeError::failure);
-        let transition = breaker.probed(self.clock.now(), result, *began, random());
+        let transition = breaker.probed(self.clock.now(), result, *began, self.dice.roll());
         self.went(*pool, transition);
     }
 
@@ -225,7 +226,8 @@ impl PoolControl {
         let due: Vec<PoolId> =
             self.breakers.iter().filter(|(_, b)| b.deadline() <= now).map(|(&id, _)| id).collect();
         for pool in due {
-            let transition = self.breakers.get_mut(&pool).and_then(|breaker| breaker.tick(now, random()));
+            let transition =
+                self.breakers.get_mut(&pool).and_then(|breaker| breaker.tick(now, self.dice.roll()));
             self.went(pool, transition);
         }
         self.publish_standings(now);
@@ -400,9 +402,4 @@ fn view_of(state: State) -> PoolState {
         State::HalfOpen { .. } => PoolState::HalfOpen,
         State::Disabled | State::Draining => PoolState::Disabled,
     }
-}
-
-/// A number that another proxy does not come to as well.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

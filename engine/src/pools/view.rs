@@ -19,8 +19,13 @@ pub struct PoolsView {
 
 impl PoolsView {
     /// The pool for a miner that has none, `tried` ones left out. `None`: there is none.
+    ///
+    /// One that came back only lately is the last choice, whatever its priority: one that comes and goes would take each
+    /// miner with it each time.
     pub fn choose(&self, asks: &Asks<'_>, tried: &[PoolId]) -> Option<PoolId> {
-        self.choose_among(asks, |pool| self.standing(pool).takes() && !tried.contains(&pool))
+        let is_usable = |pool, least| self.standing(pool) >= least && !tried.contains(&pool);
+        self.choose_among(asks, |pool| is_usable(pool, Standing::Settled))
+            .or_else(|| self.choose_among(asks, |pool| is_usable(pool, Standing::Fresh)))
     }
 
     /// The pool that a miner should rather be at than `at`, where it is now, if there is one. Nothing forces it away.
@@ -101,6 +106,9 @@ mod tests {
         assert_eq!(view.choose(&ASKS, &[]), Some(SECOND));
         view.standings.set(FIRST, Standing::Fresh);
         assert_eq!(view.choose(&ASKS, &[]), Some(FIRST));
+        view.standings.set(SECOND, Standing::Settled);
+        assert_eq!(view.choose(&ASKS, &[]), Some(SECOND), "the first one is back only lately");
+        view.standings.set(FIRST, Standing::Settled);
         assert_eq!(view.choose(&ASKS, &[FIRST]), Some(SECOND));
         assert_eq!(view.choose(&ASKS, &[FIRST, SECOND]), None);
     }

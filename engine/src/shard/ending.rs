@@ -34,6 +34,8 @@ impl Plane {
         for worker in std::mem::take(&mut pair.workers) {
             self.workers.left(worker, self.now);
         }
+        self.move_over(key);
+        let Some(pair) = self.pairs.get_mut(key) else { return };
         pair.phase = Phase::Flushing(self.now.plus_ms(FLUSH_MS));
         for wire in Wire::ALL {
             let place = pair.wire_mut(wire);

@@ -3,6 +3,7 @@
 use adit_protocol::event::{ClosedShare, Event, Outcome};
 use adit_protocol::pool::PoolId;
 
+use super::moves::Decision;
 use super::pair::Key;
 use super::plane::Plane;
 use crate::counters::Counter;
@@ -38,21 +39,30 @@ impl Plane {
             }
             Event::Dial { wire, pool } => {
                 self.opened(key, pool);
+                self.arrived(key);
                 self.open_wire(key, wire, pool);
             }
-            Event::PoolLost { wire, why, .. } => {
+            Event::PoolLost { wire, pool, why } => {
                 self.report_lost(key, wire, why);
                 self.close_wire(key, wire);
-                self.decisions.push((key, why));
+                self.decisions.push((key, Decision::Lost(pool, why)));
             }
+            Event::LoginFailed { wire, pool, why, .. } => {
+                self.report_login_failed(key, wire, why);
+                self.close_wire(key, wire);
+                self.decisions.push((key, Decision::LoginFailed(pool)));
+            }
+            Event::Prepared { wire, pool, can_switch } => {
+                self.first_job_came(key, pool);
+                if !can_switch {
+                    self.decisions.push((key, Decision::CannotFollow(wire, pool)));
+                }
+            }
+            Event::Switched { from, to, reason, began, .. } => self.switched(key, from, to, reason, began),
+            Event::WireDone { wire } => self.close_wire(key, wire),
             Event::Finish(reason) => self.finish(key, reason),
-            // Nobody prepares anything yet.
-            Event::Prepared { .. }
-            | Event::Switched { .. }
-            | Event::LoginFailed { .. }
-            | Event::WireDone { .. }
-            | Event::Reconnect { .. }
-            | Event::Subscribing => {}
+            // Nothing is kept yet that could be given to the session, and nothing is followed.
+            Event::Reconnect { .. } | Event::Subscribing => {}
             Event::Subscribed { .. } => {
                 self.counters.count(Counter::Subscribed);
                 if let Some(pair) = self.pairs.get_mut(key) {
@@ -62,6 +72,7 @@ impl Plane {
             Event::Authorised(worker) => {
                 self.counters.count(Counter::Authorised);
                 self.authorised(key, worker);
+                self.place(key);
             }
             Event::AuthorizeRefused { pool, worked } => {
                 self.counters.count(Counter::AuthorizeRefused);
@@ -121,6 +132,7 @@ impl Plane {
         }
         if matches!(share.outcome, Outcome::Accepted | Outcome::Rejected) {
             self.latency.record(self.now.since_us(share.submitted), self.now);
+            self.judge_verdict(key, share.pool, share.outcome == Outcome::Rejected);
         }
         if let (Some(books), Some(pair)) = (&mut self.books, self.pairs.get_mut(key)) {
             books.share(&mut pair.record, share, pool, &self.shared.reasons, self.now);

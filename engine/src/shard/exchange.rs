@@ -1,10 +1,12 @@
 //! Sessions and sockets: calling a session, taking its bytes and events, and keeping peers that do not read in bounds.
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use adit_protocol::event::{CloseReason, Gone, Side, Wire};
+use adit_protocol::event::{CloseReason, Gone, MoveReason, Side, Wire};
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
 use adit_protocol::session::{Context, Session};
 use socket2::SockRef;
 
@@ -32,6 +34,7 @@ enum Call<'a> {
     Gone(Side, Gone),
     Timeout,
     End(CloseReason, Moment),
+    Prepare(Wire, PoolId, MoveReason, &'a Cell<bool>),
 }
 
 impl Plane {
@@ -60,6 +63,13 @@ impl Plane {
     /// The session ends by `until`.
     pub(super) fn end_session(&mut self, key: Key, reason: CloseReason, until: Moment) {
         self.call(key, &Call::End(reason, until));
+    }
+
+    /// Lets the session prepare a pool in a place that is spare. Whether it does.
+    pub(super) fn prepare(&mut self, key: Key, wire: Wire, pool: PoolId, reason: MoveReason) -> bool {
+        let is_prepared = Cell::new(false);
+        self.call(key, &Call::Prepare(wire, pool, reason, &is_prepared));
+        is_prepared.get()
     }
 
     /// The session's own deadlines have come.
@@ -150,6 +160,7 @@ impl Plane {
                 if self.pairs.get_mut(key).is_some_and(|pair| pair.session.deadline(settings) <= self.now) {
                     self.time_out_session(key);
                 }
+                self.moves_due(key);
             }
             Phase::Flushing(_) => self.ending.push(key),
             Phase::Closing => {}
@@ -351,5 +362,8 @@ fn enter_session(session: &mut Session, bytes: &mut [u8], call: &Call<'_>, conte
         Call::Gone(side, why) => session.gone(side, why, context),
         Call::Timeout => session.timeout(context),
         Call::End(reason, until) => session.end(reason, until, context),
+        Call::Prepare(wire, pool, reason, is_prepared) => {
+            is_prepared.set(session.prepare(wire, pool, reason, context));
+        }
     }
 }

@@ -35,6 +35,23 @@ impl Plane {
         self.report(pool, Report::LoggedIn, began);
     }
 
+    /// A verdict came, and it was a no or not. One no after the other says more of the pool than of the miner.
+    pub(super) fn judge_verdict(&mut self, key: Key, pool: PoolId, is_rejected: bool) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let Some(place) = pair.wires.iter_mut().find(|place| place.pool == pool && place.is_open()) else {
+            return;
+        };
+        if !is_rejected {
+            place.rejects_run = 0;
+            return;
+        }
+        place.rejects_run += 1;
+        if place.rejects_run >= self.pools.catalogue.settings().failover.rejects_run_count {
+            place.rejects_run = 0;
+            self.report(pool, Report::Failed(Failure::RejectsRun), self.now);
+        }
+    }
+
     /// The connection in this place ended, and `why`.
     pub(super) fn report_lost(&mut self, key: Key, wire: Wire, why: CloseReason) {
         let now = self.now;

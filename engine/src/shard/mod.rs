@@ -22,6 +22,7 @@ mod moves;
 mod output;
 mod pair;
 mod plane;
+mod returns;
 pub mod wheel;
 mod wires;
 pub mod workers;
@@ -35,6 +36,7 @@ use adit_protocol::moment::Moment;
 use adit_protocol::session::{SessionSettings, Shared};
 
 use crate::admission::Admission;
+use crate::buckets::BucketWriter;
 use crate::clock::{self, Clock};
 use crate::counters::CounterWriter;
 use crate::latency::Recorder;
@@ -116,6 +118,8 @@ pub struct Seed {
     pub reports: Reports,
     /// What it counts per pool.
     pub pool_counters: PoolCounterWriter,
+    /// What it takes from wanting another pool for a miner to its first job there.
+    pub switch_times: BucketWriter,
     /// The way into the ledger, if one is kept.
     pub books: Option<Books>,
     /// Signs of life.

@@ -1,14 +1,367 @@
-//! What becomes of a session that lost its pool.
+//! Where a session mines: finding it another pool when it lost its own, when that one is no place to stay, or when a better
+//! one is good again.
+//!
+//! A shard decides for its own sessions, from the standings that the control publishes. What must be (a pool is lost) is
+//! done at once, as far as the bound on logins under way allows; what only should be (going back) is spread over time, and
+//! never done twice within the hold time. A connection that works is never given up for want of another one.
+//!
+//! Not here: the login and the switch themselves ([`adit_protocol::session`]), and what becomes of a miner that cannot be
+//! switched live ([`super::returns`]).
 
+use adit_protocol::event::{CloseReason, LoginFailure, MoveReason, Wire};
+use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
+
+use super::pair::{Key, Phase};
 use super::plane::Plane;
+use crate::pools::counters::PoolCounter;
+use crate::pools::standing::Standing;
+
+/// Logins that a shard makes at the same time. A pool's accept queue is finite, and so is its patience.
+const UNDER_WAY_COUNT_MAX: usize = 512;
+/// Pools tried in one round of attempts; then the miner waits a little.
+const TRIED_COUNT_MAX: usize = 8;
+/// The wait between the first two rounds; it doubles each time.
+const ROUND_MS: u64 = 100;
+/// Doublings of that wait at most.
+const ROUND_DOUBLINGS_MAX: u8 = 5;
+
+/// How long after a name is known a miner is moved to where the name belongs. Its handshake is over by then, and some
+/// miners say only at its end that they take another extranonce.
+const PLACE_AFTER_MS: u64 = 1_000;
+
+/// What is being done about the pool of one session.
+#[derive(Debug)]
+pub(super) struct Moves {
+    /// The place in which another pool is being prepared.
+    pub(super) under_way: Option<Wire>,
+    /// It waits for room among those under way.
+    is_queued: bool,
+    /// Pools that failed since the last one that worked.
+    tried: [PoolId; TRIED_COUNT_MAX],
+    tried_count: usize,
+    rounds: u8,
+    /// Why it has no pool, while it has none.
+    lost: Option<CloseReason>,
+    /// When a miner without a pool is let go.
+    given_up_at: Moment,
+    /// When to try (again) to get elsewhere.
+    next_at: Moment,
+    /// No move that nothing forces before this.
+    hold_until: Moment,
+    /// Whether it was moved, other than to where its name belongs.
+    has_moved: bool,
+    /// What an operator wants it to be at, whatever else counts.
+    pub(super) ordered: Option<(PoolId, MoveReason)>,
+}
+
+impl Default for Moves {
+    fn default() -> Self {
+        Self {
+            under_way: None,
+            is_queued: false,
+            tried: [PoolId::NONE; TRIED_COUNT_MAX],
+            tried_count: 0,
+            rounds: 0,
+            lost: None,
+            given_up_at: Moment::NEVER,
+            next_at: Moment::NEVER,
+            hold_until: Moment(0),
+            has_moved: false,
+            ordered: None,
+        }
+    }
+}
+
+impl Moves {
+    /// When this session's pool is to be looked at.
+    pub(super) fn deadline(&self) -> Moment {
+        self.next_at.min(self.given_up_at)
+    }
+
+    fn tried(&self) -> &[PoolId] {
+        self.tried.get(..self.tried_count).unwrap_or_default()
+    }
+
+    fn note_tried(&mut self, pool: PoolId) {
+        if let Some(place) = self.tried.get_mut(self.tried_count) {
+            *place = pool;
+            self.tried_count += 1;
+        }
+    }
+
+    fn has_tried_enough(&self) -> bool {
+        self.tried_count == TRIED_COUNT_MAX
+    }
+}
+
+/// What is to be decided about a session once nobody is in the middle of calling it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Decision {
+    /// It lost its pool.
+    Lost(PoolId, CloseReason),
+    /// It cannot be logged in there.
+    LoginFailed(PoolId),
+    /// It could go elsewhere, but not on its miner's present connection.
+    CannotFollow(Wire, PoolId),
+}
 
 impl Plane {
-    /// Decides what was left open while sessions were called.
+    /// Tells sessions what was found out while others were being called, and decides what they left open.
     pub(super) fn decide(&mut self) {
-        let mut decisions = std::mem::take(&mut self.decisions);
-        for (key, why) in decisions.drain(..) {
-            self.end_session(key, why, self.now);
+        // Each round of it uses up a pool that was not tried before, so it ends.
+        while !self.lost.is_empty() || !self.decisions.is_empty() {
+            self.tell_lost();
+            let mut decisions = std::mem::take(&mut self.decisions);
+            for (key, decision) in decisions.drain(..) {
+                match decision {
+                    Decision::Lost(pool, why) => self.pool_lost(key, pool, why),
+                    Decision::LoginFailed(pool) => self.login_failed(key, pool),
+                    Decision::CannotFollow(wire, pool) => self.cannot_follow(key, wire, pool),
+                }
+            }
         }
-        self.decisions = decisions;
+    }
+
+    /// A miner has come, and is given its first pool. Where it is it stays for a while: it may have come back from a move.
+    pub(super) fn arrived(&mut self, key: Key) {
+        let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
+        if let Some(pair) = self.pairs.get_mut(key) {
+            pair.moves.hold_until = self.now.plus_ms(hold_ms);
+        }
+    }
+
+    fn pool_lost(&mut self, key: Key, pool: PoolId, why: CloseReason) {
+        let failover = &self.pools.catalogue.settings().failover;
+        let (grace_ms, jitter_ms) = (failover.grace_ms, failover.close_jitter_ms.min(failover.grace_ms));
+        let given_up_at = self.now.plus_ms(grace_ms + self.dice.below(jitter_ms));
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let moves = &mut pair.moves;
+        moves.lost = Some(why);
+        moves.given_up_at = moves.given_up_at.min(given_up_at);
+        moves.note_tried(pool);
+        self.find_pool(key);
+        self.set_timer(key);
+    }
+
+    fn login_failed(&mut self, key: Key, pool: PoolId) {
+        self.move_over(key);
+        let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let (now, at) = (self.now, pair.session.pool());
+        pair.moves.note_tried(pool);
+        pair.moves.ordered = None;
+        if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
+            return self.find_pool(key);
+        }
+        pair.moves.tried_count = 0;
+        pair.moves.hold_until = now.plus_ms(hold_ms);
+    }
+
+    /// Looks for a pool that takes a session that cannot stay where it is, or is nowhere.
+    fn find_pool(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.phase != Phase::Open || pair.moves.under_way.is_some() {
+            return;
+        }
+        if self.moves_under_way >= UNDER_WAY_COUNT_MAX {
+            if !std::mem::replace(&mut pair.moves.is_queued, true) {
+                self.moves_queued.push_back(key);
+            }
+            return;
+        }
+        let is_gone = self.pools.catalogue.get(pair.session.pool()).is_none();
+        let reason = if is_gone { MoveReason::Leaving } else { MoveReason::PoolLost };
+        let may_try = !pair.moves.has_tried_enough();
+        let found = may_try.then(|| self.pools.choose(&pair.session.asks(), pair.moves.tried())).flatten();
+        match found.filter(|&pool| pair.moves.lost.is_some() || pool != pair.session.pool()) {
+            Some(pool) => self.start_move(key, pool, reason),
+            None => self.try_again_later(key),
+        }
+    }
+
+    /// All pools have failed: the next round comes after a while.
+    fn try_again_later(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let wait_ms = ROUND_MS << pair.moves.rounds.min(ROUND_DOUBLINGS_MAX);
+        pair.moves.rounds = pair.moves.rounds.saturating_add(1);
+        pair.moves.tried_count = 0;
+        pair.moves.next_at = self.now.plus_ms(wait_ms + self.dice.below(wait_ms));
+        self.set_timer(key);
+    }
+
+    /// Begins to prepare a pool for a session.
+    fn start_move(&mut self, key: Key, pool: PoolId, reason: MoveReason) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let Some(wire) = pair.session.spare_wire() else { return };
+        pair.moves.next_at = Moment::NEVER;
+        if self.prepare(key, wire, pool, reason) {
+            let Some(pair) = self.pairs.get_mut(key) else { return };
+            pair.moves.under_way = Some(wire);
+            self.moves_under_way += 1;
+            self.open_wire(key, wire, pool);
+        }
+    }
+
+    /// A move has come to its end, good or bad: another session may begin one.
+    pub(super) fn move_over(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.moves.under_way.take().is_none() {
+            return;
+        }
+        self.moves_under_way = self.moves_under_way.saturating_sub(1);
+        while self.moves_under_way < UNDER_WAY_COUNT_MAX
+            && let Some(next) = self.moves_queued.pop_front()
+        {
+            if let Some(pair) = self.pairs.get_mut(next) {
+                pair.moves.is_queued = false;
+            }
+            self.look_again(next);
+        }
+    }
+
+    /// The miner mines elsewhere now, on the connection that it had.
+    pub(super) fn switched(&mut self, key: Key, from: PoolId, to: PoolId, reason: MoveReason, began: Moment) {
+        self.move_over(key);
+        let now = self.now;
+        let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
+        let (from_key, to_key) = (self.pool_keys.of(from), self.pool_keys.of(to));
+        let hold_until = now.plus_ms(hold_ms);
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let has_moved = pair.moves.has_moved || reason != MoveReason::Placement;
+        pair.record.pool = to_key;
+        pair.moves = Moves { hold_until, has_moved, ..Moves::default() };
+        let worker = pair.workers.first().copied().unwrap_or(adit_protocol::workers::NO_WORKER);
+        let took_us = now.since_us(began);
+        self.pool_counters.count(to, PoolCounter::LiveTo);
+        self.switch_times.record(took_us);
+        self.news.switched(worker, (from_key, to_key), reason_label(reason), true, took_us, now);
+    }
+
+    /// Pools stand otherwise than before.
+    pub(super) fn pools_stand_otherwise(&mut self) {
+        for key in self.pairs.keys() {
+            if let Some(pair) = self.pairs.get_mut(key) {
+                pair.moves.tried_count = 0;
+            }
+            self.look_again(key);
+        }
+    }
+
+    /// Looks whether a session is where it should be.
+    pub(super) fn look_again(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let at = pair.session.pool();
+        if pair.phase != Phase::Open || at == PoolId::NONE || pair.moves.under_way.is_some() {
+            return;
+        }
+        if pair.moves.lost.is_some() {
+            return self.find_pool(key);
+        }
+        if self.pools.standing(at) == Standing::Away {
+            if self.pools.choose(&pair.session.asks(), &[at]).is_some() {
+                self.find_pool(key);
+            }
+            return;
+        }
+        match self.better(key) {
+            Some(_) => self.plan_move(key),
+            None => {
+                if let Some(pair) = self.pairs.get_mut(key) {
+                    pair.moves.next_at = Moment::NEVER;
+                }
+            }
+        }
+    }
+
+    /// The name of a miner is known now, and may belong to another pool than its address did.
+    pub(super) fn place(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let moves = &pair.moves;
+        let is_free = !moves.has_moved && moves.under_way.is_none() && moves.next_at == Moment::NEVER;
+        if is_free && self.pools.better(&pair.session.asks(), pair.session.pool()).is_some() {
+            pair.moves.next_at = self.now.plus_ms(PLACE_AFTER_MS);
+            self.set_timer(key);
+        }
+    }
+
+    /// Plans a move that nothing forces, at a moment of its own.
+    fn plan_move(&mut self, key: Key) {
+        let spread_ms = self.pools.catalogue.settings().failover.failback_spread_ms;
+        let at = self.now.plus_ms(self.dice.below(spread_ms));
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.moves.next_at == Moment::NEVER {
+            pair.moves.next_at = at.max(pair.moves.hold_until);
+            self.set_timer(key);
+        }
+    }
+
+    /// Where a session should rather be, if that is worth a move.
+    fn better(&mut self, key: Key) -> Option<(PoolId, MoveReason)> {
+        let pair = self.pairs.get_mut(key)?;
+        let at = pair.session.pool();
+        let pool = self.pools.better(&pair.session.asks(), at)?;
+        let priority = |pool| self.pools.catalogue.get(pool).map(|entry| entry.settings.priority);
+        let reason = match self.pools.standing(at) {
+            Standing::Draining => MoveReason::Leaving,
+            _ if priority(pool) < priority(at) => MoveReason::FailBack,
+            _ => MoveReason::Placement,
+        };
+        // Going back is worth a reconnect where the miner needs one; the rest is not.
+        (reason == MoveReason::FailBack || pair.session.takes_extranonce()).then_some((pool, reason))
+    }
+
+    /// A session's own moment has come.
+    pub(super) fn moves_due(&mut self, key: Key) {
+        let now = self.now;
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.moves.given_up_at <= now {
+            pair.moves.given_up_at = Moment::NEVER;
+            let why = pair.moves.lost.unwrap_or(CloseReason::NoPool);
+            return self.end_session(key, why, now);
+        }
+        if pair.moves.next_at > now {
+            return;
+        }
+        pair.moves.next_at = Moment::NEVER;
+        let at = pair.session.pool();
+        if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
+            return self.find_pool(key);
+        }
+        let ordered = pair.moves.ordered;
+        if let Some((pool, reason)) = ordered.or_else(|| self.better(key)) {
+            self.start_move(key, pool, reason);
+        }
+    }
+
+    /// What a login that failed says about its pool.
+    pub(super) fn report_login_failed(&mut self, key: Key, wire: Wire, why: LoginFailure) {
+        use crate::pools::breaker::{Failure, Report};
+        let failure = match why {
+            LoginFailure::Lost(why) => return self.report_lost(key, wire, why),
+            LoginFailure::Unanswered | LoginFailure::SubscribeRefused => Failure::Handshake,
+            LoginFailure::NoJob => Failure::NoJob,
+            LoginFailure::NamesRefused => Failure::NameRefused,
+            LoginFailure::NoRoom => return,
+        };
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let (pool, began) = (pair.wire(wire).pool, pair.wire(wire).opened_at);
+        self.pool_counters.count(pool, PoolCounter::LoginsFailed);
+        self.report(pool, Report::Failed(failure), began);
+    }
+}
+
+/// Its text in counters and news.
+pub(super) fn reason_label(reason: MoveReason) -> &'static str {
+    match reason {
+        MoveReason::PoolLost => "pool_lost",
+        MoveReason::FailBack => "fail_back",
+        MoveReason::Placement => "placement",
+        MoveReason::Leaving => "leaving",
+        MoveReason::Reconnect => "reconnect",
+        MoveReason::Operator => "operator",
+        MoveReason::Drill => "drill",
+        MoveReason::Stock => "stock",
+        MoveReason::Kept => "kept",
     }
 }

@@ -8,6 +8,7 @@ use adit_protocol::moment::Moment;
 use adit_protocol::session::{Session, SessionSettings};
 
 use super::books::Record;
+use super::moves::Moves;
 use super::output::Output;
 use super::wires::PoolEnd;
 use crate::admission::Place;
@@ -106,6 +107,8 @@ pub(super) struct Pair {
     pub(super) miner: End,
     pub(super) wires: [PoolEnd; 2],
     pub(super) phase: Phase,
+    /// What is being done about its pool.
+    pub(super) moves: Moves,
     /// When the wheel rings for this pair; at or before [`Pair::deadline`].
     pub(super) rings_at: Moment,
     /// What goes into the ledger when it ends.
@@ -125,6 +128,7 @@ impl Pair {
             miner: End { socket: Some(miner), ..End::default() },
             wires: Default::default(),
             phase: Phase::Open,
+            moves: Moves::default(),
             rings_at: Moment::NEVER,
             record,
             workers: Vec::new(),
@@ -167,6 +171,7 @@ impl Pair {
                 let [a, b] = &self.wires;
                 let ends = self.ends().map(|end| end.output.stalled_at.min(end.heard_until));
                 let earliest = ends.into_iter().fold(Moment::NEVER, Moment::min);
+                let earliest = earliest.min(self.moves.deadline());
                 self.session.deadline(settings).min(earliest).min(a.dial_deadline()).min(b.dial_deadline())
             }
             Phase::Flushing(until) => until,

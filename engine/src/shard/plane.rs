@@ -4,24 +4,28 @@
 //! completions, mail and timers, each of which calls sessions → one send planned per touched direction.
 //! This file is the order of things; what is done with a pair stands in its sister files.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_protocol::event::{CloseReason, Gone, Side};
+use adit_protocol::event::{Gone, Side};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::Shared;
 
 use super::accept::Listening;
 use super::books::Books;
 use super::mailbox::Mailbox;
+use super::moves::Decision;
 use super::pair::{Key, Pairs};
 use super::wheel::Wheel;
 use super::workers::{WORKERS_COUNT_MAX, Workers};
 use super::{Mail, Seed};
 use crate::admission::Admission;
+use crate::buckets::BucketWriter;
 use crate::clock::{self, Clock};
 use crate::counters::{Counter, CounterWriter};
+use crate::dice::Dice;
 use crate::latency::Recorder;
 use crate::news::desk::Desk;
 use crate::pools::catalogue::PoolKeys;
@@ -72,8 +76,15 @@ pub(super) struct Plane {
     pub(super) starved: Vec<(Key, Side)>,
     /// What sessions are still to be told.
     pub(super) lost: Vec<(Key, Side, Gone)>,
-    /// Sessions that lost their pool, and why.
-    pub(super) decisions: Vec<(Key, CloseReason)>,
+    /// What sessions left to be decided.
+    pub(super) decisions: Vec<(Key, Decision)>,
+    /// Sessions for which a pool is being prepared.
+    pub(super) moves_under_way: usize,
+    /// Sessions that wait until there are fewer of those.
+    pub(super) moves_queued: VecDeque<Key>,
+    /// What switches took.
+    pub(super) switch_times: BucketWriter,
+    pub(super) dice: Dice,
     /// When Adit stops: the moment at which everything is closed, come what may.
     pub(super) stop_at: Option<Moment>,
     completions: Vec<Completion>,
@@ -121,6 +132,10 @@ impl Plane {
             starved: Vec::new(),
             lost: Vec::new(),
             decisions: Vec::new(),
+            moves_under_way: 0,
+            moves_queued: VecDeque::new(),
+            switch_times: seed.switch_times,
+            dice: Dice::default(),
             stop_at: None,
             completions: Vec::new(),
             rung: Vec::new(),
@@ -151,7 +166,6 @@ impl Plane {
         self.arm_starved();
         let had_mail = self.read_mail();
         let had_timers = self.ring_timers();
-        self.tell_lost();
         self.decide();
         self.plan_sends();
         Ok(completions_count > 0 || had_endings || had_mail || had_timers || jobs > 0)
@@ -293,7 +307,7 @@ impl Plane {
                     self.vitals.mailbox.record(self.clock.now().since_us(question.asked_at));
                     self.workers.answer(question);
                 }
-                Mail::PoolsStand => {}
+                Mail::PoolsStand => self.pools_stand_otherwise(),
             }
         }
         true

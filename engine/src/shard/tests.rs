@@ -112,6 +112,7 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
         pools: control.published().view(),
         reports,
         pool_counters: pool_counters().0,
+        switch_times: crate::buckets::buckets().0,
         books: Some(Books::new(outbox, clock, 0)),
         vitals: vitals::vitals().0,
         news: Desk::new(line.clone(), events, clock),

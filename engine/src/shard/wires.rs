@@ -27,6 +27,8 @@ pub(super) struct PoolEnd {
     pub(super) opened_at: Moment,
     /// When it gave its first job.
     pub(super) working_since: Option<Moment>,
+    /// Shares that it rejected since the last one that it did not.
+    pub(super) rejects_run: u32,
     /// While it does not stand yet.
     pub(super) dialling: Option<Box<Dialling>>,
     /// The connection is of the past; it leaves with its last completion.
@@ -58,6 +60,7 @@ impl Default for PoolEnd {
             pool: PoolId::NONE,
             opened_at: Moment::NEVER,
             working_since: None,
+            rejects_run: 0,
             dialling: None,
             leaving: false,
             next: None,
@@ -105,6 +108,7 @@ impl Plane {
         place.pool = pool;
         place.opened_at = self.now;
         place.working_since = None;
+        place.rejects_run = 0;
         self.pool_counters.count(pool, PoolCounter::Opened);
         self.dial(key, wire);
     }

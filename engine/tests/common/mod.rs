@@ -21,8 +21,8 @@ pub fn binary() -> PathBuf {
     std::env::var_os("BINARY_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_adit").into(), PathBuf::from)
 }
 
-/// What a test wants that is not about failover: a pool that it breaks on purpose stays in use, and a miner whose pool is
-/// lost is let go at once.
+/// What a test with one pool wants, which is not about failover: a pool that it breaks on purpose stays in use, and a miner
+/// whose pool is lost is let go at once.
 pub const ONE_POOL: [&str; 4] = ["--set", "failover.failures_count=1000000", "--set", "failover.grace_ms=0"];
 
 /// `adit run` toward a pool, with one shard and no admin address unless `more` says otherwise.
@@ -35,7 +35,9 @@ pub fn adit(pool_url: &str, more: &[&str]) -> Adit {
     if !more.contains(&"--shards") {
         arguments.extend(["--shards", "1"]);
     }
-    arguments.extend(ONE_POOL);
+    if !more.contains(&"--pool") {
+        arguments.extend(ONE_POOL);
+    }
     arguments.extend(more);
     Adit::start(&binary(), &arguments).expect("adit starts")
 }

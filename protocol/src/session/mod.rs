@@ -31,7 +31,7 @@ use crate::job::JobTable;
 use crate::message::Line;
 use crate::moment::Moment;
 use crate::pending::Pending;
-use crate::pool::{Origin, PoolId};
+use crate::pool::{Asks, Origin, PoolId};
 use crate::reconnect::Reconnect;
 use crate::upstream::{Link, Upstream};
 use jobs::Renamed;
@@ -248,6 +248,12 @@ impl Session {
     #[inline]
     pub fn pool(&self) -> PoolId {
         self.pool
+    }
+
+    /// What is known of the miner where a pool is chosen for it.
+    pub fn asks(&self) -> Asks<'_> {
+        let name = self.downstream.names().next().map(|(_, name)| &*name.raw);
+        Asks { origin: self.downstream.origin, path: None, name }
     }
 
     /// What the miner calls itself; empty until it subscribed.
