@@ -395,3 +395,18 @@ fn what_a_lost_pool_told_and_nobody_heard_yet_is_told_to_nobody() {
         "{heard}"
     );
 }
+
+#[test]
+fn a_job_at_the_last_moment_is_waited_with_for_its_difficulty() {
+    let mut rig = mining();
+    rig.prepare(Wire::B, SPARE, MoveReason::FailBack);
+    rig.connected(Wire::B);
+    let told = answers(1003, "f000000a").lines().take(3).fold(String::new(), |text, line| text + line + "\n");
+    rig.on(Wire::B, &told);
+    rig.pass_ms(29_900);
+    rig.on(Wire::B, &notify("k1", true));
+    rig.pass_ms(499);
+    assert_eq!(rig.take_miner(), "");
+    rig.pass_ms(1);
+    assert!(rig.take_miner().ends_with(&notify("k1", true)));
+}

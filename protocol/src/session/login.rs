@@ -23,11 +23,17 @@ use crate::verdict::{self, Verdict};
 const DIFFICULTY_WAIT_MS: u64 = 500;
 
 impl Login {
-    /// When it is to be looked at next.
+    /// When it is to be looked at next: late, or complete but for a difficulty.
     pub(super) fn next_deadline(&self, upstream: &Upstream) -> Moment {
-        let waits = upstream.difficulty <= 0.0 && self.job.is_some() && !self.told && self.is_complete();
-        let difficulty = if waits { self.job_came.plus_ms(DIFFICULTY_WAIT_MS) } else { Moment::NEVER };
-        self.until.min(difficulty)
+        if self.told {
+            Moment::NEVER
+        } else if !self.is_complete() {
+            self.until
+        } else if upstream.difficulty <= 0.0 && self.job.is_some() {
+            self.job_came.plus_ms(DIFFICULTY_WAIT_MS)
+        } else {
+            Moment::NEVER
+        }
     }
 }
 

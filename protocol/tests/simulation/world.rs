@@ -89,7 +89,7 @@ impl World {
         for acts in 0.. {
             let Some(next) = world.next() else { break };
             if acts > ACTS_MAX {
-                return Err("it does not come to an end: a deadline that was handled comes again".to_owned());
+                return Err("a deadline that was handled comes again".to_owned());
             }
             match next {
                 Next::Timeout(lane) => world.call(lane, Session::timeout)?,
