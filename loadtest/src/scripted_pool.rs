@@ -21,12 +21,16 @@ use std::thread::JoinHandle;
 
 use mio::Waker;
 use parking_lot::{Mutex, MutexGuard};
+use socket2::SockRef;
 
 pub use habit::Habit;
 pub use script::{Act, FirstJob, Rule, Script};
 use seen::Book;
 pub(crate) use seen::LogKeeper;
 pub use seen::{Fit, PoolLog, SUBMITS_KEPT_MAX, SubmitSeen};
+
+/// Connections that the kernel keeps until the pool accepts them.
+const LISTEN_QUEUE: i32 = 65_535;
 
 /// What a running pool can be told to do.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ impl ScriptedPool {
         journal: impl FnOnce(SocketAddr) -> io::Result<Option<Box<dyn Write + Send>>>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
+        // The standard library asks for a queue of 128: a farm that comes at once would wait a second for its next try.
+        SockRef::from(&listener).listen(LISTEN_QUEUE)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (orders, inbox) = channel();
