@@ -1,0 +1,30 @@
+//! Pools fail, miners keep hashing: 200 miners, half of them with `set_extranonce`, and two pools in processes of their own
+//! that are killed, frozen and made to misbehave. One file per fault.
+//!
+//! Whatever happens, every submit gets one answer, none is shown accepted that no pool accepted, none reaches a pool whose
+//! work it is not, and the ledger has every share: [`support::Scene::end`] holds all books against each other.
+//! How long it takes is a matter of `adit-loadtest run failover`, on a machine that has nothing else to do.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod support;
+
+mod flapping;
+mod frozen;
+mod garbage;
+mod killed;
+mod mute;
+mod no_pool;
+mod only_pool;
+mod refusing;
+mod reset;
+mod split;
+
+/// Not a test: what the process of a pool runs. Without its variable it has nothing to do.
+#[test]
+fn a_pool_in_a_process_of_its_own() {
+    use adit_loadtest::pool_process::{ENVIRONMENT, serve};
+    if std::env::var_os(ENVIRONMENT).is_some() {
+        serve(std::io::stdin(), std::io::stdout()).expect("a pool");
+    }
+}
