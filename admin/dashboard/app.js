@@ -58,8 +58,8 @@ onSession(() => {
 });
 
 onConnection(() => showVerdict(known));
-// The countdown to the next try.
-setInterval(() => connection.retryAt && showVerdict(known), 1_000);
+// The countdown to the next try, and parts that cannot be read.
+setInterval(() => showVerdict(known), 1_000);
 
 $("retry").addEventListener("click", tryNow);
 $("theme").addEventListener("click", () => {

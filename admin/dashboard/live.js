@@ -32,7 +32,7 @@ function enter(state, problem = "") {
  */
 export class Source {
   constructor(path, everyMs, show) {
-    Object.assign(this, { path, everyMs, show, timer: 0, turn: 0 });
+    Object.assign(this, { path, everyMs, show, timer: 0, turn: 0, problem: "" });
     sources.push(this);
   }
 
@@ -46,9 +46,11 @@ export class Source {
       const answer = await get(path);
       if (turn !== this.turn) return;
       if (answer.at_ms) clockAheadMs = answer.at_ms - Date.now();
+      this.problem = "";
       this.show(answer);
     } catch (error) {
       if (turn !== this.turn || failed(error)) return;
+      this.problem = `${path.split("?")[0]} cannot be shown: ${error.message}`;
     }
     this.timer = setTimeout(() => this.refresh(), this.everyMs);
   }
@@ -56,8 +58,13 @@ export class Source {
   stop() {
     clearTimeout(this.timer);
     this.turn += 1;
+    // Nobody waits for it any more.
+    if (this.path() === null) this.problem = "";
   }
 }
+
+/** What cannot be read although the server answers: that part of the page is old. */
+export const problems = () => sources.map(({ problem }) => problem).filter(Boolean);
 
 /** Takes note of an error; true if everybody has to wait until the server is there again. */
 export function failed(error) {

@@ -3,7 +3,7 @@
 import { $, el, keyed, setText } from "./dom.js";
 import { advice } from "./words.js";
 import { about, capital, clock, percent, plain, several, span } from "./format.js";
-import { connection, now } from "./live.js";
+import { connection, now, problems } from "./live.js";
 import { lately } from "./history.js";
 import { since } from "./pools.js";
 
@@ -43,9 +43,11 @@ function faults({ health, stats, pools }) {
     return { text, level: isFailing ? "failing" : "degraded", since: pool ? since(pool) : all };
   });
   if (stats) found.push(...byFigures(stats));
+  found.push(...problems().map((text) => ({ text, level: "degraded" })));
   return found.sort((a, b) => RANK[b.level] - RANK[a.level]);
 }
 
+/** What the figures say that /health does not. */
 function byFigures(stats) {
   const found = [];
   const add = (text) => found.push({ text, level: "degraded" });
@@ -102,8 +104,10 @@ export function showVerdict(known) {
     case "refused":
       return tell("failing", "Adit refuses this page", `${connection.problem} ${again}`);
   }
-  if (!known.health || !known.stats) return undefined;
-  return showFaults(known);
+  if (known.health && known.stats) return showFaults(known);
+  // Without them only this can be said.
+  if (problems().length > 0) tell("degraded", capital(problems()[0]), "");
+  return undefined;
 }
 
 function titleMark(known) {

@@ -39,6 +39,9 @@ const SCENES = [
   { name: "many", options: ["--workers", "10000"], full: true, look: many },
   { name: "no-ledger", options: ["--workers", "60", "--scene", "no-ledger"], sizes: [DESKTOP], look: (page) => shows(page, "No ledger is kept") },
   { name: "trouble", options: ["--workers", "10000", "--scene", "trouble"], full: true, expect: [503], look: trouble },
+  { name: "error", options: ["--workers", "4"], expect: [500], route: [/stats.pools/, { status: 500, contentType: "application/problem+json",
+    body: JSON.stringify({ type: "about:blank", title: "Internal Server Error", status: 500, detail: "A mistake in Adit; the log has more." }) }],
+    look: (page) => shows(page, "cannot be shown") },
   { name: "unauthorized", options: ["--tokens", "yes"], expect: [401], look: (page) => shows(page, "Adit wants a token") },
   { name: "wrong-token", options: ["--tokens", "yes"], sizes: [DESKTOP], expect: [401], look: wrongToken },
   { name: "operator", options: ["--tokens", "yes", "--workers", "40"], full: true, expect: [401], look: operator },
@@ -134,6 +137,7 @@ async function picture(browser, scene, size, colorScheme) {
   });
   await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) =>
     console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`)));
+  if (scene.route) await page.route(scene.route[0], (route) => route.fulfill(scene.route[1]));
   if (scene.hang) await page.route(/session|stats|health/, () => {});
   try {
     await page.goto(server.url);
