@@ -45,6 +45,8 @@ const SCENES = [
   { name: "unauthorized", options: ["--tokens", "yes"], expect: [401], look: (page) => shows(page, "Adit wants a token") },
   { name: "wrong-token", options: ["--tokens", "yes"], sizes: [DESKTOP], expect: [401], look: wrongToken },
   { name: "operator", options: ["--tokens", "yes", "--workers", "40"], full: true, expect: [401], look: operator },
+  { name: "viewer", options: ["--tokens", "yes", "--workers", "40"], sizes: [DESKTOP], expect: [401], look: viewer },
+  { name: "theme", options: ["--workers", "4"], sizes: [DESKTOP], look: theme },
   { name: "confirm", options: ["--tokens", "yes", "--workers", "40"], expect: [401, 409], look: confirm },
   { name: "commands", options: ["--tokens", "yes", "--workers", "40"], expect: [401], look: commands },
   { name: "worker", options: ["--workers", "40"], look: worker },
@@ -91,6 +93,30 @@ async function operator(page, { tokens }) {
   await signIn(page, tokens.ada);
   await shows(page, "ada (operator)");
   await shows(page, "All well");
+}
+
+async function viewer(page, { tokens }) {
+  await shows(page, "Adit wants a token");
+  await signIn(page, tokens.viewer);
+  await shows(page, "viewer (viewer)");
+  await page.locator("#pools .pool").first().waitFor();
+  for (const hidden of ["#commands-open", ".pool-buttons"]) {
+    if (await page.locator(hidden).first().isVisible()) throw new Error(`a viewer is offered ${hidden}`);
+  }
+}
+
+/** By the keyboard alone, to the other look and back. */
+async function theme(page) {
+  await shows(page, "All well");
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const before = await ground();
+  await page.locator("#access-open").focus();
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  const other = await ground();
+  await page.reload();
+  await shows(page, "All well");
+  if (before === other || (await ground()) !== other) throw new Error(`the look does not change, or is forgotten: ${before} ${other}`);
 }
 
 async function confirm(page, server) {
