@@ -22,6 +22,7 @@ use crate::counters::{self, Counter, REJECT_CLASSES, Snapshot};
 use crate::curves::Curves;
 use crate::figures::{Figures, FleetTotals};
 use crate::process::{self, ProcessFigures};
+use crate::reload::Configured;
 use crate::vitals::Vitals;
 use busy::BusyMeter;
 
@@ -34,8 +35,7 @@ const COMMIT: &str = match option_env!("BUILD_COMMIT") {
 /// The engine as operators see it.
 pub struct Operators {
     figures: Figures,
-    config_toml: String,
-    config_file: Option<String>,
+    config: Configured,
     started_ms: u64,
     busy: BusyMeter,
     /// `None` where no ledger is kept.
@@ -45,24 +45,17 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Answers from `figures`. `config_toml` has its secrets masked; `drain` is signalled by the drain command.
-    pub fn new(figures: Figures, config_toml: String, drain: Sender<()>) -> Self {
+    /// Answers from `figures`; `drain` is signalled by the drain command.
+    pub fn new(figures: Figures, config: Configured, drain: Sender<()>) -> Self {
         let curves = figures.settings.ledger.as_deref().and_then(|ledger| {
             let started = Curves::start(ledger);
             started.inspect_err(|error| log::error!("figures over time cannot be read: {error}")).ok()
         });
         let (started_ms, busy) = (unix_ms(), BusyMeter::default());
-        let operators = Self { figures, config_toml, config_file: None, started_ms, busy, curves, drain };
+        let operators = Self { figures, config, started_ms, busy, curves, drain };
         // The first look: from here on there is a span to take shares over.
         operators.busy_shares();
         operators
-    }
-
-    /// The same, with the file that the configuration came from.
-    #[must_use]
-    pub fn with_config_file(mut self, file: Option<String>) -> Self {
-        self.config_file = file;
-        self
     }
 
     /// Every pool. What is not counted per pool is told where there is only one: what all do is what is done there.
@@ -105,6 +98,13 @@ impl Operators {
 
     fn process(&self) -> ProcessStats {
         let process = ProcessFigures::read();
+        let (config_loaded_ms, reloads) = match &self.config {
+            Configured::Fixed(_) => (self.started_ms, Counts::default()),
+            Configured::Loaded(reloader) => {
+                let (applied, failed) = reloader.counts();
+                (reloader.text().1, Counts::from_iter([("applied", applied), ("failed", failed)]))
+            }
+        };
         ProcessStats {
             started_ms: self.started_ms,
             memory_bytes: process.memory_bytes,
@@ -112,8 +112,8 @@ impl Operators {
             descriptors: process.descriptors,
             descriptors_max: process.descriptors_max,
             threads: process.threads,
-            config_loaded_ms: self.started_ms,
-            ..ProcessStats::default()
+            config_loaded_ms,
+            reloads,
         }
     }
 
@@ -205,10 +205,14 @@ impl Control for Operators {
     }
 
     fn config(&self) -> ConfigText {
-        ConfigText {
-            toml: self.config_toml.clone(),
-            file: self.config_file.clone(),
-            loaded_ms: self.started_ms,
+        match &self.config {
+            Configured::Fixed(toml) => {
+                ConfigText { toml: (*toml).to_owned(), file: None, loaded_ms: self.started_ms }
+            }
+            Configured::Loaded(reloader) => {
+                let (toml, loaded_ms) = reloader.text();
+                ConfigText { toml, file: reloader.file(), loaded_ms }
+            }
         }
     }
 

@@ -23,6 +23,7 @@ pub mod logging;
 mod news;
 pub mod pools;
 pub mod process;
+pub mod reload;
 mod resolver;
 pub mod ring;
 pub mod roster;

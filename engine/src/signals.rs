@@ -1,4 +1,4 @@
-//! What the process is told by signals: stop, stop at once, reopen the log.
+//! What the process is told by signals: stop, stop at once, reload, reopen the log.
 //!
 //! One thread waits for them all, so nothing happens inside a signal handler. Not here: how a stop is done.
 
@@ -22,13 +22,21 @@ pub struct Stop {
     pub signal: &'static str,
 }
 
-/// Starts to watch. The receiver gets one [`Stop`] on the first SIGTERM or SIGINT; a second one of either ends the
-/// process where it stands, with 128 and the signal's number as exit code.
-///
-/// SIGUSR1 has the log's file opened again. SIGHUP is kept for reloading the configuration.
-pub fn watch(log: LogHandle) -> io::Result<Receiver<Stop>> {
+/// Where what was told arrives.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// One [`Stop`] on the first SIGTERM or SIGINT.
+    pub stop: Receiver<Stop>,
+    /// Something on SIGHUP; several in a row may be one.
+    pub reload: Receiver<()>,
+}
+
+/// Starts to watch. A second SIGTERM or SIGINT ends the process where it stands, with 128 and the signal's number as exit
+/// code. SIGUSR1 has the log's file opened again.
+pub fn watch(log: LogHandle) -> io::Result<Told> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?;
-    let (sender, receiver) = bounded(1);
+    let (stop_sender, stop) = bounded(1);
+    let (reload_sender, reload) = bounded(1);
     let watch = move || {
         let mut is_stopping = false;
         for signal in signals.forever() {
@@ -36,7 +44,8 @@ pub fn watch(log: LogHandle) -> io::Result<Receiver<Stop>> {
             match signal {
                 SIGUSR1 => log.reopen(),
                 SIGHUP => {
-                    log::warn!("{name}: reloading the configuration is not there yet; restart to change it");
+                    // A full one is one that was not heard yet; without a receiver there is nothing to reload.
+                    let _ = reload_sender.try_send(());
                 }
                 _ if is_stopping => {
                     log::warn!("{name} again: ending at once");
@@ -47,11 +56,11 @@ pub fn watch(log: LogHandle) -> io::Result<Receiver<Stop>> {
                     is_stopping = true;
                     log::info!("{name}: stopping; again to end at once");
                     // A receiver that is gone has nothing left to stop.
-                    let _ = sender.try_send(Stop { signal: name });
+                    let _ = stop_sender.try_send(Stop { signal: name });
                 }
             }
         }
     };
     thread::Builder::new().name("adit-signals".to_owned()).spawn(watch)?;
-    Ok(receiver)
+    Ok(Told { stop, reload })
 }

@@ -110,7 +110,7 @@ fn sigusr1_opens_the_log_anew_and_sighup_ends_nothing() {
     signal(rustix::process::Signal::USR1);
     logs(&path, "log file reopened");
     signal(rustix::process::Signal::HUP);
-    logs(&path, "SIGHUP: ");
+    logs(&path, "SIGHUP: the configuration is reloaded");
     signal(rustix::process::Signal::TERM);
     assert_eq!(
         wait::for_some(PATIENCE, || adit.0.try_wait().ok().flatten()).and_then(|status| status.code()),

@@ -7,15 +7,15 @@ use adit_admin::{AdminServer, Options, StartError};
 use crossbeam::channel::Sender;
 
 use crate::control::Operators;
+use crate::reload::Configured;
 use crate::settings::AdminSettings;
 use crate::supervisor::Running;
 
-/// Answers operators about `running`. `shown` is its configuration, secrets masked; `drain` is signalled when an operator
-/// wants it to stop.
+/// Answers operators about `running` and its configuration; `drain` is signalled when an operator wants it to stop.
 pub fn start(
     settings: &AdminSettings,
     running: &Running,
-    shown: String,
+    config: Configured,
     drain: Sender<()>,
 ) -> Result<AdminServer, StartError> {
     let figures = running.figures();
@@ -23,7 +23,7 @@ pub fn start(
     let options = Options { events: figures.events.clone(), tokens, hosts, origins, workers_in_metrics_max };
     let is_open = options.tokens.is_empty();
     let server =
-        AdminServer::start(&listen, Arc::new(Operators::new(figures.clone(), shown, drain)), options)?;
+        AdminServer::start(&listen, Arc::new(Operators::new(figures.clone(), config, drain)), options)?;
     for &address in server.addresses() {
         log::info!("operators are answered on {}", url(address));
         if is_open && !address.ip().to_canonical().is_loopback() {

@@ -20,6 +20,7 @@ use crossbeam::channel;
 
 use super::tools::{self, Until};
 use super::{EXIT_RUNTIME, admin, fail, print, run};
+use crate::reload::Configured;
 use crate::settings::{ADMIN_LISTEN_DEFAULT, AdminSettings, PoolSettings, Settings};
 use crate::startup;
 use crate::supervisor::{Running, Supervisor};
@@ -150,7 +151,7 @@ fn show(admin: Switchable, running: &Running) -> Option<AdminServer> {
     let settings = AdminSettings { listen: vec![address], ..AdminSettings::default() };
     // Without a token nobody can ask for a drain.
     let (drain, _) = channel::bounded(1);
-    let (server, said) = match admin::start(&settings, running, NO_FILE.to_owned(), drain) {
+    let (server, said) = match admin::start(&settings, running, Configured::Fixed(NO_FILE), drain) {
         Ok(server) => {
             let urls: Vec<_> = server.addresses().iter().map(|&address| admin::url(address)).collect();
             (Some(server), format!("dashboard {}/\n", urls.join("/ ")))

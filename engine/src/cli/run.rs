@@ -1,6 +1,7 @@
 //! `adit run`: from settings to a proxy that serves, and to its orderly end.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver};
@@ -8,10 +9,11 @@ use thiserror::Error;
 
 use super::settings_flags::SettingsFlags;
 use super::{EXIT_CONFIGURATION, EXIT_RUNTIME, admin, fail, ledger};
-use crate::config;
+use crate::config::{self, Watch};
 use crate::logging::{self, LogHandle};
+use crate::reload::{Configured, Reloader};
 use crate::settings::Settings;
-use crate::signals;
+use crate::signals::{self, Told};
 use crate::startup::{self, StartupErrors};
 use crate::supervisor::{StartError, Supervisor};
 
@@ -34,10 +36,12 @@ enum RunError {
 
 /// Runs the proxy until it is told to stop.
 pub fn execute(flags: &SettingsFlags) -> ExitCode {
-    let config = match config::load(flags.sources()) {
+    let sources = flags.sources();
+    let config = match config::load(sources.clone()) {
         Ok(config) => config,
         Err(errors) => return fail(EXIT_CONFIGURATION, &errors),
     };
+    let watch = Watch::new(sources, config.settings.clone());
     let log = match logging::start(&config.settings.log) {
         Ok(log) => log,
         Err(error) => return fail(EXIT_RUNTIME, &error),
@@ -45,7 +49,7 @@ pub fn execute(flags: &SettingsFlags) -> ExitCode {
     let is_max_chosen = config.is_set("limits.connections_max");
     let is_logged_to_file = config.settings.log.file.is_some();
     let shown = config::as_toml(&config.shown);
-    let outcome = serve(config.settings, is_max_chosen, shown, &log);
+    let outcome = serve(config.settings, is_max_chosen, shown, watch, &log);
     if let Err(error) = &outcome {
         error.to_string().lines().for_each(|line| log::error!("{line}"));
         if is_logged_to_file {
@@ -61,9 +65,10 @@ fn serve(
     mut settings: Settings,
     is_max_chosen: bool,
     shown: String,
+    watch: Watch,
     log: &LogHandle,
 ) -> Result<(), RunError> {
-    let stop = signals::watch(log.clone()).map_err(RunError::Signals)?;
+    let told = signals::watch(log.clone()).map_err(RunError::Signals)?;
     log::info!("adit {}", env!("CARGO_PKG_VERSION"));
     for note in startup::check(&mut settings, is_max_chosen)? {
         log::warn!("{note}");
@@ -75,12 +80,14 @@ fn serve(
     let running = Supervisor::start(settings).map_err(|error| RunError::Start(advised(error)))?;
     // This end stays here: without an admin server there would be none, and waiting for one that is gone does not wait.
     let (drain_sender, drain_asked) = channel::bounded(1);
-    let start_admin = |settings| admin::start(settings, &running, shown, drain_sender.clone());
+    let reloader = Arc::new(Reloader::new(watch, running.figures().pools.clone(), shown));
+    let config = Configured::Loaded(reloader.clone());
+    let start_admin = |settings| admin::start(settings, &running, config, drain_sender.clone());
     let _admin = admin_settings.as_ref().map(start_admin).transpose()?;
     for address in running.listen_addrs() {
         log::info!("listening on {address}, pool {pools}");
     }
-    while !is_told_to_stop(&stop, &drain_asked) {
+    while !is_told_to_stop(&told, &drain_asked, &reloader) {
         if running.has_ended() {
             running.stop(drain);
             return Err(RunError::Shard(running.join().err()));
@@ -101,11 +108,16 @@ pub fn advised(error: StartError) -> String {
     }
 }
 
-/// Waits a while for a signal or an operator's command to stop.
-fn is_told_to_stop(stop: &Receiver<signals::Stop>, drain_asked: &Receiver<()>) -> bool {
+/// Waits a while for a signal or an operator's command to stop, and reloads where that is wanted instead.
+fn is_told_to_stop(told: &Told, drain_asked: &Receiver<()>, reloader: &Reloader) -> bool {
     channel::select! {
-        recv(stop) -> _ => true,
-        recv(drain_asked) -> asked => asked.is_ok(),
-        default(LOOK_EVERY) => false,
+        recv(told.stop) -> _ => return true,
+        recv(drain_asked) -> asked => return asked.is_ok(),
+        recv(told.reload) -> asked => if asked.is_ok() {
+            // What came of it is in the log.
+            let _ = reloader.reload("SIGHUP");
+        },
+        default(LOOK_EVERY) => reloader.look(),
     }
+    false
 }

@@ -34,7 +34,7 @@ impl Until {
     pub fn start(time: Option<Duration>, log: LogHandle) -> io::Result<Self> {
         let started = Instant::now();
         Ok(Self {
-            stop: signals::watch(log)?,
+            stop: signals::watch(log)?.stop,
             started,
             end: time.and_then(|time| started.checked_add(time)),
             is_terminal: io::stdout().is_terminal(),

@@ -13,6 +13,7 @@ mod build;
 mod environment;
 mod error;
 mod file;
+mod not_there_yet;
 mod pools;
 mod raw;
 mod read;
@@ -20,6 +21,7 @@ mod routes;
 mod show;
 mod suggest;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ pub use environment::{FILE_VARIABLE, TOKEN_VARIABLE};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use show::{Shown, as_toml};
 pub use values::PoolAddress;
+pub use watch::{Loaded, Watch};
 
 use crate::settings::Settings;
 use raw::{Entry, Layer, Raw};
@@ -98,6 +101,11 @@ impl Sources {
 
 /// Reads and judges everything.
 pub fn load(sources: Sources) -> Result<Config, ConfigErrors> {
+    judge(sources).and_then(not_there_yet::refuse)
+}
+
+/// Reads and judges everything, what the engine cannot do yet among it.
+fn judge(sources: Sources) -> Result<Config, ConfigErrors> {
     let (environment, errors) = environment::read(sources.environment.into_iter());
     let file = sources.file.as_deref().map(file::read).unwrap_or_default();
     build::build(read::Reader::new(file, environment, sources.flags.layer, errors))

@@ -17,7 +17,7 @@ pub fn with_file(text: &str) -> (tempfile::TempDir, Sources) {
 
 pub fn of_file(text: &str) -> Result<Config, ConfigErrors> {
     let (_directory, sources) = with_file(text);
-    load(sources)
+    judge(sources)
 }
 
 pub fn of_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
@@ -247,6 +247,28 @@ fn a_missing_pool_is_told_with_the_three_ways_to_name_one() {
     // Where the file is broken, it may stand there.
     let errors = of_file("[[pools\nurl = \"stratum+tcp://pool:1\"\n").expect_err("broken").to_string();
     assert!(!errors.contains("is missing"), "{errors}");
+}
+
+#[test]
+fn a_key_that_nothing_acts_on_yet_is_refused() {
+    for (text, told) in [
+        (
+            "[[routes]]\ngroup = \"default\"\npath = \"/a\"\n",
+            "line 5, column 8: routes.0.path = \"/a\": routes by path are not there yet; allowed: listener, worker and \
+             network",
+        ),
+        (
+            "[[groups]]\nname = \"default\"\nwarm_standby = 1\n",
+            "line 5, column 16: groups.0.warm_standby = 1: warm standby is not there yet; allowed: 0",
+        ),
+    ] {
+        let (_directory, sources) = with_file(&format!("{POOL}{text}"));
+        let errors = load(sources).expect_err(text).0;
+        assert!(errors.len() == 1 && errors[0].to_string().ends_with(told), "{errors:?}");
+    }
+    let (_directory, sources) =
+        with_file(&format!("{POOL}[[groups]]\nname = \"default\"\nwarm_standby = 0\n"));
+    load(sources).expect("0 is how it is");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::{Operators, unix_ms};
 use crate::bans::BANS_COUNT_MAX;
 use crate::figures::Figures;
 use crate::pools::network::Network;
+use crate::reload::{Configured, ReloadError};
 use crate::shard::{Mail, Whom};
 
 /// How long the submits of sessions that an operator ends may settle.
@@ -20,8 +21,8 @@ pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -
         Command::DisconnectWorker { worker } => disconnect(&operators.figures, worker),
         Command::Ban { network, seconds, reason } => ban(&operators.figures, network, *seconds, reason, by),
         Command::LiftBan { network } => lift(&operators.figures, network),
-        Command::Reload
-        | Command::EnablePool { .. }
+        Command::Reload => reload(operators, by),
+        Command::EnablePool { .. }
         | Command::DisablePool { .. }
         | Command::DrainPool { .. }
         | Command::MoveWorker { .. }
@@ -45,6 +46,21 @@ pub(super) fn audit(figures: &Figures, record: &AuditRecord) {
     let actor = format!("{} ({})", by.token, by.source);
     log::info!("{actor}: {asked}: {result}");
     figures.audit(&kind, &actor, &subject.unwrap_or_default(), &result);
+}
+
+fn reload(operators: &Operators, by: &Caller) -> Result<Done, Refusal> {
+    let Configured::Loaded(reloader) = &operators.config else {
+        return Err(Refusal::Conflict("there is no configuration to be read again".to_owned()));
+    };
+    let reload = reloader.reload(&by.token).map_err(|error| match error {
+        ReloadError::Config(_) => Refusal::Invalid(error.to_string()),
+        ReloadError::Pools(_) => Refusal::Conflict(error.to_string()),
+        ReloadError::NoAnswer => Refusal::Unavailable(error.to_string()),
+    })?;
+    let changes = reload.changes.iter().map(ToString::to_string);
+    let details: Vec<_> = changes.chain(reload.refused.iter().map(ToString::to_string)).collect();
+    let summary = if reload.is_empty() { "nothing is different" } else { "the configuration is reloaded" };
+    Ok(Done { summary: summary.to_owned(), affected: reload.changes.len() as u64, details })
 }
 
 fn drain(operators: &Operators) -> Result<Done, Refusal> {

@@ -42,17 +42,20 @@ use crate::workers::Registry;
 const FIRST_LOOK_UP: Duration = Duration::from_secs(3);
 /// Orders that may wait; whoever gives one waits for its answer.
 const ORDERS_COUNT_MAX: usize = 16;
+/// When a shard whose mailbox was full is told again.
+const TELL_AGAIN_MS: u64 = 100;
 /// Reports taken before the breakers' own deadlines are looked at again.
 const REPORTS_PER_ROUND: usize = 256;
 /// The password of a probe where none is configured: the one that miners send by custom.
 const PASSWORD_DEFAULT: &str = "x";
 
-/// What an operator wants of a pool, and where the answer goes: whether that changed anything.
+/// What an operator wants, and where the answer goes.
 #[derive(Debug)]
-struct Order {
-    pool: PoolId,
-    command: Command,
-    answer: Sender<bool>,
+enum Order {
+    /// Something of one pool. The answer: whether that changed anything.
+    Command { pool: PoolId, command: Command, answer: Sender<bool> },
+    /// Other pools, groups, routes and failover.
+    Reload { settings: Arc<Settings>, answer: Sender<Result<(), CatalogueError>> },
 }
 
 /// What everybody else sees of the control. Copies are one.
@@ -81,7 +84,15 @@ impl PoolsPublished {
     pub fn command(&self, pool: PoolId, command: Command, within: Duration) -> Option<bool> {
         let deadline = Instant::now() + within;
         let (answer, answered) = channel::bounded(1);
-        self.orders.send_deadline(Order { pool, command, answer }, deadline).ok()?;
+        self.orders.send_deadline(Order::Command { pool, command, answer }, deadline).ok()?;
+        answered.recv_deadline(deadline).ok()
+    }
+
+    /// Has the control go by these settings from now on. `None` if it does not answer.
+    pub fn reload(&self, settings: Arc<Settings>, within: Duration) -> Option<Result<(), CatalogueError>> {
+        let deadline = Instant::now() + within;
+        let (answer, answered) = channel::bounded(1);
+        self.orders.send_deadline(Order::Reload { settings, answer }, deadline).ok()?;
         answered.recv_deadline(deadline).ok()
     }
 }
@@ -100,6 +111,8 @@ pub struct PoolControl {
     reports: Receiver<Sent>,
     orders: Receiver<Order>,
     probed: (Sender<Probed>, Receiver<Probed>),
+    /// Whether every shard has the catalogue in force.
+    is_catalogue_told: bool,
 }
 
 /// The end of a probe.
@@ -145,6 +158,7 @@ impl PoolControl {
             reports,
             orders,
             probed: channel::unbounded(),
+            is_catalogue_told: true,
         };
         control.follow_catalogue();
         control.publish_standings(clock.now());
@@ -212,12 +226,48 @@ impl PoolControl {
         self.went(*pool, transition);
     }
 
-    fn carry_out(&mut self, Order { pool, command, answer }: &Order) {
+    fn carry_out(&mut self, order: &Order) {
+        // Where nobody waits for the answer any more, there is no harm.
+        match order {
+            Order::Command { pool, command, answer } => {
+                let _ = answer.try_send(self.command(*pool, *command));
+            }
+            Order::Reload { settings, answer } => {
+                let _ = answer.try_send(self.reload(settings.clone()));
+            }
+        }
+    }
+
+    fn command(&mut self, pool: PoolId, command: Command) -> bool {
         let now = self.clock.now();
-        let transition = self.breakers.get_mut(pool).and_then(|breaker| breaker.command(now, *command));
-        self.went(*pool, transition);
-        // Nobody waits any more: no harm.
-        let _ = answer.try_send(transition.is_some());
+        let transition = self.breakers.get_mut(&pool).and_then(|breaker| breaker.command(now, command));
+        self.went(pool, transition);
+        transition.is_some()
+    }
+
+    /// Goes by other settings. A pool that is new has to prove itself before a miner is sent there, unless there is no other;
+    /// one that is the same keeps its state, unless its `enabled` is another one.
+    fn reload(&mut self, settings: Arc<Settings>) -> Result<(), CatalogueError> {
+        let catalogue = Arc::new(Catalogue::new(settings, Some(&self.catalogue), self.workers.keys())?);
+        let before = std::mem::replace(&mut self.catalogue, catalogue.clone());
+        *self.published.catalogue.lock() = catalogue.clone();
+        self.follow_catalogue();
+        for entry in catalogue.pools() {
+            let was_enabled = before.get(entry.id).is_some_and(|old| old.settings.enabled);
+            match (was_enabled, entry.settings.enabled) {
+                (false, true) => _ = self.command(entry.id, Command::Enable),
+                (true, false) => _ = self.command(entry.id, Command::Disable),
+                (true, true) | (false, false) => {}
+            }
+        }
+        self.publish_standings(self.clock.now());
+        self.tell_catalogue();
+        Ok(())
+    }
+
+    /// Tells shards which pools there are; again later, where one does not read its mail.
+    fn tell_catalogue(&mut self) {
+        self.is_catalogue_told = self.tell(&|| Mail::PoolsAre(self.catalogue.clone()));
     }
 
     /// Lets time pass for all breakers, and publishes what came of everything.
@@ -229,6 +279,9 @@ impl PoolControl {
             let transition =
                 self.breakers.get_mut(&pool).and_then(|breaker| breaker.tick(now, self.dice.roll()));
             self.went(pool, transition);
+        }
+        if !self.is_catalogue_told {
+            self.tell_catalogue();
         }
         self.publish_standings(now);
     }
@@ -277,11 +330,15 @@ impl PoolControl {
         }
     }
 
-    /// Breakers for all pools of the catalogue, and only for these.
+    /// Breakers for all pools of the catalogue, and only for these. A new one is taken to work where no other does.
     fn follow_catalogue(&mut self) {
         let now = self.clock.now();
         let failover = &self.catalogue.settings().failover;
         let mut before = std::mem::take(&mut self.breakers);
+        let is_kept = |entry: &&Arc<PoolEntry>| {
+            before.get(&entry.id).is_some_and(|breaker| breaker.state().is_usable())
+        };
+        let is_first = !self.catalogue.pools().any(|entry| is_kept(&entry));
         for entry in self.catalogue.pools() {
             self.workers.set_rule(entry.id, &entry.settings.name_rule);
             let settings = BreakerSettings::new(failover, &entry.settings.timeouts);
@@ -290,7 +347,7 @@ impl PoolControl {
                     breaker.set_settings(settings);
                     breaker
                 }
-                None => Breaker::new(now, settings, entry.settings.enabled),
+                None => Breaker::new(now, settings, is_first && entry.settings.enabled),
             };
             self.breakers.insert(entry.id, breaker);
         }
@@ -328,17 +385,21 @@ impl PoolControl {
             is_news |= self.published.standings.set(pool, self.standing(breaker, now));
         }
         if is_news {
-            self.tell_shards();
+            self.tell(&|| Mail::PoolsStand);
         }
     }
 
-    fn tell_shards(&self) {
+    /// Sends to all shards. Whether all have room for it.
+    fn tell(&self, mail: &dyn Fn() -> Mail) -> bool {
+        let mut is_told = true;
         for mailbox in self.shards.iter().filter_map(|(mailbox, _)| mailbox.upgrade()) {
-            if mailbox.send(Mail::PoolsStand).is_err() {
+            if mailbox.send(mail()).is_err() {
                 // It has more than enough mail to see that it must look.
                 log::warn!("a shard's mailbox is full: it hears later how pools stand");
+                is_told = false;
             }
         }
+        is_told
     }
 
     fn standing(&self, breaker: &Breaker, now: Moment) -> Standing {
@@ -369,7 +430,9 @@ impl PoolControl {
             };
             breaker.deadline().min(settles)
         };
-        self.breakers.iter().map(of_pool).min().unwrap_or(Moment::NEVER)
+        let of_pools = self.breakers.iter().map(of_pool).min().unwrap_or(Moment::NEVER);
+        let again = self.clock.now().plus_ms(TELL_AGAIN_MS);
+        if self.is_catalogue_told { of_pools } else { of_pools.min(again) }
     }
 }
 

@@ -22,6 +22,7 @@ mod moves;
 mod output;
 mod pair;
 mod plane;
+mod reload;
 mod returns;
 pub mod wheel;
 mod wires;
@@ -41,6 +42,7 @@ use crate::clock::{self, Clock};
 use crate::counters::CounterWriter;
 use crate::latency::Recorder;
 use crate::news::desk::Desk;
+use crate::pools::catalogue::Catalogue;
 use crate::pools::counters::PoolCounterWriter;
 use crate::pools::network::Network;
 use crate::pools::reports::Reports;
@@ -79,6 +81,8 @@ pub enum Mail {
     Figures(workers::Question),
     /// Pools stand otherwise than before: look after the sessions.
     PoolsStand,
+    /// There are other pools than before, or other rules for them.
+    PoolsAre(Arc<Catalogue>),
 }
 
 /// Some of the miners.

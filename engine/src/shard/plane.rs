@@ -308,6 +308,7 @@ impl Plane {
                     self.workers.answer(question);
                 }
                 Mail::PoolsStand => self.pools_stand_otherwise(),
+                Mail::PoolsAre(catalogue) => self.pools_are_others(catalogue),
             }
         }
         true

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adit::control::Operators;
+use adit::reload::Configured;
 use adit::supervisor::Running;
 use adit_admin::Control;
 use adit_admin::view::{Worker, WorkerState};
@@ -21,7 +22,7 @@ fn worker(operators: &Operators) -> Option<Worker> {
 }
 
 fn operators(adit: &Running) -> Operators {
-    Operators::new(adit.figures().clone(), String::new(), channel::bounded(1).0)
+    Operators::new(adit.figures().clone(), Configured::Fixed(""), channel::bounded(1).0)
 }
 
 /// Lets every one of [`MINERS`] miners have one share at difficulty 1,000 accepted.
