@@ -120,6 +120,21 @@ fn a_repeated_pool_flag_names_further_pools_and_the_last_user_is_for_all_that_fo
 }
 
 #[test]
+fn pools_of_the_command_line_fail_over_in_their_order() {
+    let pools = ["--pool", "stratum+tcp://a:1", "--pool", "stratum+tcp://b:1", "--user", "me"];
+    let output = adit(&[&["config", "show"][..], &pools].concat(), &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shown = stdout(&output);
+    let lines = |start: &str| shown.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
+    assert_eq!(
+        lines("url = "),
+        ["url = \"stratum+tcp://a:1\"  # flag --pool", "url = \"stratum+tcp://b:1\"  # flag --pool"]
+    );
+    assert_eq!(lines("user = "), ["user = \"me\"  # flag --user"; 2]);
+    assert_eq!(lines("priority = "), ["priority = 1  # default", "priority = 2  # default"]);
+}
+
+#[test]
 fn a_check_explains_which_pools_a_miner_gets() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let file = path(&directory, "adit.toml");
@@ -130,6 +145,12 @@ fn a_check_explains_which_pools_a_miner_gets() {
     let told = stdout(&output);
     assert!(told.starts_with("valid\n\nfarm.rig1 from 10.0.0.1 by 0.0.0.0:3333:\n"), "{told}");
     assert!(told.contains("1. pool:1, stratum+tcp://pool:1, priority 1\n"), "{told}");
+    let several = "[[pools]]\nurl = \"stratum+tcp://pool:1\"\n[[pools]]\nurl = \"stratum+tcp://eu:1\"\ngroup = \"eu\"\n\
+                   [[routes]]\ngroup = \"eu\"\nworker = \"farm.*\"\n";
+    std::fs::write(&file, several).expect("written");
+    let told = stdout(&explain("farm.rig1@10.0.0.1"));
+    assert!(told.contains("routes.0 holds: worker = \"farm.*\"\n  group eu, pools"), "{told}");
+    assert!(told.contains("1. eu:1, stratum+tcp://eu:1, priority 1\n"), "{told}");
     for (question, told) in [
         ("farm.rig1", "no IP address follows an @"),
         ("farm.rig1@10.0.0.1,listener=10.0.0.1:1", "10.0.0.1:1 is not in listen; allowed: 0.0.0.0:3333"),
