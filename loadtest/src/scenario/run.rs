@@ -91,11 +91,12 @@ impl Run<'_> {
     /// Until every miner has a job, or the time for that is over.
     fn gather(&mut self, tell: &mut impl FnMut(&str)) -> Result<(), RunError> {
         let end = Instant::now() + Duration::from_millis(self.scenario.fleet.all_mining_within_ms);
-        while self.fleet.progress().mining() < self.figures.miners && Instant::now() < end {
+        // Not all of them at the same time, where they come and go.
+        while self.fleet.progress().arrived() < self.figures.miners && Instant::now() < end {
             std::thread::sleep(TICK);
             self.sample(tell)?;
         }
-        self.figures.mining = self.fleet.progress().mining();
+        self.figures.mining = self.fleet.progress().arrived();
         Ok(())
     }
 

@@ -327,10 +327,12 @@ impl Loop {
         let is_live = before.as_ref().is_some_and(|(_, on)| *on == miner.generation);
         let worked_for = before.as_ref().filter(|_| miner.counted).map(|(from, _)| from.as_str());
         self.progress.move_worker(worked_for, Some(&to));
-        if before.is_some() {
-            let count = if is_live { &self.progress.switches } else { &self.progress.returns };
-            count.fetch_add(1, Relaxed);
-        }
+        let count = match before {
+            None => &self.progress.arrived,
+            Some(_) if is_live => &self.progress.switches,
+            Some(_) => &self.progress.returns,
+        };
+        count.fetch_add(1, Relaxed);
         if self.report.arrivals.len() < ARRIVALS_KEPT_MAX {
             let (from, to) = (before.map(|(from, _)| from.into()), to.into());
             let arrival = Arrival { at: Instant::now(), miner: miner.number, from, to, is_live };

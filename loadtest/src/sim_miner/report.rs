@@ -112,6 +112,8 @@ impl Default for FleetReport {
 pub struct Progress {
     /// Miners that are through their handshake and have a job.
     pub mining: AtomicU64,
+    /// Miners that were that far at least once, at work for a scripted pool.
+    pub arrived: AtomicU64,
     /// Submits sent.
     pub submitted: AtomicU64,
     /// Submits answered, one way or the other.
@@ -137,6 +139,7 @@ impl Default for Progress {
         let zero = AtomicU64::default;
         Self {
             mining: zero(),
+            arrived: zero(),
             submitted: zero(),
             answered: zero(),
             accepted: zero(),
@@ -154,6 +157,11 @@ impl Progress {
     /// Miners that are through their handshake and have a job.
     pub fn mining(&self) -> u64 {
         self.mining.load(Ordering::Relaxed)
+    }
+
+    /// Miners that were that far at least once, at work for a scripted pool.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
     }
 
     /// Submits sent.
