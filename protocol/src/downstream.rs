@@ -61,6 +61,10 @@ pub struct Downstream {
     pub heard: Moment,
     /// How far it has come.
     pub stage: Stage,
+    /// The path that it came in by, if any.
+    pub path: Option<Box<str>>,
+    /// A name that it authorises in bytes that have come and are not handled yet.
+    pub name_ahead: Option<Box<[u8]>>,
     /// Whether it said that it understands `mining.set_extranonce`.
     pub takes_extranonce: bool,
     /// The version mask it asked for in configure.
@@ -87,6 +91,8 @@ impl Downstream {
             accepted: now,
             heard: now,
             stage: Stage::Silent,
+            path: None,
+            name_ahead: None,
             takes_extranonce: false,
             mask_asked: None,
             configure_params: Box::default(),

@@ -249,6 +249,11 @@ pub enum Event {
         /// The pool that the router chose.
         pool: PoolId,
     },
+    /// The miner authorised a name that belongs to another pool. The authorize waits: prepare that pool.
+    Misplaced {
+        /// The name's pool.
+        pool: PoolId,
+    },
     /// The miner asks to subscribe, and its pool was asked: the moment to give it a connection that was kept
     /// ([`Session::adopt`](crate::session::Session::adopt)).
     Subscribing,

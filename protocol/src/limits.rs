@@ -39,6 +39,8 @@ pub const NAME_PART_BYTES_MIN: usize = 8;
 pub const NAME_TABLE_COUNT_MAX: usize = 256 * 1024;
 /// Longest params of a miner's configure or subscribe kept for logins of Adit's own; longer ones are not asked again.
 pub const LOGIN_PARAMS_BYTES_MAX: usize = 1_024;
+/// Longest path by which a miner may come in.
+pub const PATH_BYTES_MAX: usize = 256;
 /// Longest password of a miner kept for logins of Adit's own; where it is longer they use `x`.
 pub const PASSWORD_BYTES_MAX: usize = 256;
 /// Longest user agent kept, after cleaning.

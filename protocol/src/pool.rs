@@ -99,10 +99,31 @@ pub struct Asks<'a> {
     pub name: Option<&'a [u8]>,
 }
 
-/// The session's door to the choice of pools. Called at a miner's first request, never per message.
+/// Whether a name that a miner authorises belongs to the pool that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// It does.
+    Stay,
+    /// It belongs to this one. Its authorize is not sent to the present pool, but waits for the other.
+    Move(PoolId),
+    /// It belongs elsewhere, and was moved in vain too often.
+    Refuse,
+}
+
+/// The session's door to the choice of pools. Called at a miner's first request and at new names, never per message.
 pub trait Router {
     /// The pool for a miner that just made its first valid request. `None`: there is none, and the miner is sent away.
     fn choose(&mut self, asks: &Asks<'_>) -> Option<PoolId>;
+
+    /// Whether the name in `asks` belongs to `pool`, which the miner has.
+    fn place(&mut self, _asks: &Asks<'_>, _pool: PoolId) -> Placement {
+        Placement::Stay
+    }
+
+    /// Whether miners may come in by this path (`GET` with a path, `CONNECT` with a target). Others are web clients.
+    fn knows_path(&self, _path: &str) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub const FOREIGN_COIN: LocalError = LocalError { class: RejectClass::Other, tex
 /// Too many requests wait for the pool.
 pub const PENDING_FULL: LocalError =
     LocalError { class: RejectClass::Other, text: "Too many unanswered requests" };
+/// A name that belongs to another pool than its miner can be moved to.
+pub const WRONG_POOL: LocalError =
+    LocalError { class: RejectClass::Unauthorized, text: "Worker belongs to another pool" };
 /// More names on one connection than are kept.
 pub const TOO_MANY_NAMES: LocalError =
     LocalError { class: RejectClass::Unauthorized, text: "Too many workers on one connection" };
@@ -63,6 +66,9 @@ pub const BETWEEN_POOLS: LocalError = LocalError { class: RejectClass::Stale, te
 pub const HTTP_ANSWER: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\
 content-length: 54\r\n\r\nThis port speaks Stratum V1 for miners, and no HTTP.\r\n";
+
+/// What a miner gets that came in by a known path; from then on it speaks Stratum.
+pub const HTTP_WELCOME: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
 /// Appends an error answer. A request that had no id is answered without one.
 pub fn error(out: &mut Vec<u8>, id: &[u8], error: LocalError) {

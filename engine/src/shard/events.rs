@@ -62,7 +62,7 @@ impl Plane {
             Event::WireDone { wire } => self.close_wire(key, wire),
             Event::Finish(reason) => self.finish(key, reason),
             // Nothing is kept yet that could be given to the session, and nothing is followed.
-            Event::Reconnect { .. } | Event::Subscribing => {}
+            Event::Reconnect { .. } | Event::Subscribing | Event::Misplaced { .. } => {}
             Event::Subscribed { .. } => {
                 self.counters.count(Counter::Subscribed);
                 if let Some(pair) = self.pairs.get_mut(key) {

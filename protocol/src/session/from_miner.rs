@@ -6,12 +6,12 @@ use crate::limits::{LOGIN_PARAMS_BYTES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
 use crate::login::LoginStep;
 use crate::message::{Kind, Line, Message, Method};
 use crate::pending::{Asked, Found, Ticket};
-use crate::pool::{Asks, PoolId};
+use crate::pool::{Placement, PoolId};
 use crate::raw_id::RawId;
 use crate::replies::{self, LocalError};
 use crate::rewrite::{Change, Decimal, behind_brace, forward, id_member, splice};
 use crate::session::{Context, Go, Session};
-use crate::upstream::{Upstream, mask};
+use crate::upstream::mask;
 use crate::value;
 
 /// How long a request that only the pool may answer is remembered.
@@ -25,6 +25,9 @@ impl Session {
         if self.downstream.stage == Stage::Silent && !self.greet(bytes.get(..len).unwrap_or_default(), cx) {
             return;
         }
+        if self.pool == PoolId::NONE {
+            self.look_ahead(bytes.get(..len).unwrap_or_default(), cx);
+        }
         let take = |session: &mut Self, line: Line<'_>, cx: &mut Context<'_>| {
             session.miner_line(line, cx);
             if session.finished { Go::Stop } else { Go::On }
@@ -33,28 +36,6 @@ impl Session {
         if fits.is_err() && !self.finished {
             replies::error(cx.to_miner, b"null", replies::LINE_TOO_LONG);
             self.finish(CloseReason::MinerLineTooLong, cx);
-        }
-    }
-
-    /// Looks at the first byte of the connection: other protocols end here, before anything is parsed.
-    fn greet(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> bool {
-        let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else { return true };
-        self.downstream.stage = Stage::Greeted;
-        match first {
-            // `{` is Stratum; a capital may begin an HTTP request, which its whole line tells.
-            b'{' | b'A'..=b'Z' => true,
-            // TLS handshake record, SSLv2 hello. bfgminer tries TLS first and then comes back in the clear.
-            0x16 | 0x80 => {
-                self.finish(CloseReason::TlsOnPlainPort, cx);
-                false
-            }
-            _ => {
-                if first.is_ascii_graphic() {
-                    replies::error(cx.to_miner, b"null", replies::BAD_LINE);
-                }
-                self.finish(CloseReason::NotStratum, cx);
-                false
-            }
         }
     }
 
@@ -72,18 +53,6 @@ impl Session {
         }
     }
 
-    #[cold]
-    fn bad_miner_line(&mut self, line: &[u8], cx: &mut Context<'_>) {
-        if self.downstream.stage < Stage::Speaking && is_http(line) {
-            cx.to_miner.extend_from_slice(replies::HTTP_ANSWER);
-            return self.finish(CloseReason::HttpOnPlainPort, cx);
-        }
-        replies::error(cx.to_miner, b"null", replies::BAD_LINE);
-        let not_stratum = self.downstream.stage < Stage::Speaking && !line.starts_with(b"{");
-        let reason = if not_stratum { CloseReason::NotStratum } else { CloseReason::MinerBadLine };
-        self.finish(reason, cx);
-    }
-
     fn miner_call(&mut self, method: Method, message: &Message<'_>, cx: &mut Context<'_>) {
         match method {
             Method::PoolInternal => {
@@ -97,7 +66,7 @@ impl Session {
             Method::Authorize => return self.authorize(message, cx),
             _ => {}
         }
-        if !self.dial_once(None, message, cx) {
+        if !self.dial_once(message, cx) {
             return;
         }
         match method {
@@ -162,23 +131,40 @@ impl Session {
             cx.odd(Oddity::PendingFull);
             return refuse_always(message, replies::PENDING_FULL, cx);
         }
-        if !self.dial_once(Some(json), message, cx) {
+        if self.pool == PoolId::NONE {
+            self.downstream.name_ahead = Some(between_quotes(json).into());
+        }
+        if !self.dial_once(message, cx) {
             return;
         }
-        let Some(index) = self.name_index(json, message, cx) else { return };
+        let placement = self.placement(json, cx);
+        let wire = match placement {
+            Placement::Stay => self.current,
+            Placement::Move(_) => None,
+            Placement::Refuse => {
+                cx.odd(Oddity::RefusedNames);
+                return refuse_always(message, replies::WRONG_POOL, cx);
+            }
+        };
+        let Some(index) = self.name_index(wire, json, message, cx) else { return };
         if let Some(name) = self.downstream.name_mut(index) {
             name.asked_count = name.asked_count.saturating_add(1);
             name.password = bounded(message.param(1), PASSWORD_BYTES_MAX);
         }
-        if !self.answer_spare(index, message, cx) {
-            self.authorize_up(index, message, cx);
+        match wire {
+            Some(wire) if self.answer_spare(wire, index, message, cx) => {}
+            Some(wire) => self.authorize_up(wire, index, message, cx),
+            None => drop(self.open(None, message, Asked::Authorize(index), cx)),
         }
         self.tell_logins(LoginStep::Authorize(index), cx);
+        if let Placement::Move(pool) = placement {
+            cx.tell(Event::Misplaced { pool });
+        }
     }
 
     /// Answers an authorize by what the pool said to it before the connection was this session's. Whether it did.
-    fn answer_spare(&mut self, index: u8, message: &Message<'_>, cx: &mut Context<'_>) -> bool {
-        let (Some(wire), Some(name)) = (self.current, self.downstream.name(index)) else { return false };
+    fn answer_spare(&mut self, wire: Wire, index: u8, message: &Message<'_>, cx: &mut Context<'_>) -> bool {
+        let Some(name) = self.downstream.name(index) else { return false };
         let spare_names = &mut self.wires[wire.index()].spare_names;
         let Some(at) = spare_names.iter().position(|spare| spare.raw == name.raw) else { return false };
         let spare = spare_names.swap_remove(at);
@@ -186,7 +172,7 @@ impl Session {
         // The name has one use more, since it was asked for again.
         cx.shared.workers.release(pool, &spare.raw);
         let id = self.pending.next_id();
-        self.open(message, Asked::Authorize(index), cx);
+        self.open(Some(wire), message, Asked::Authorize(index), cx);
         let Found::Ticket(ticket) = self.pending.close(wire, id.into()) else { return true };
         self.authorize_answered(index, pool, spare.answer.accepted, cx);
         self.hold.push(Some(id), |out| spare.answer.write(out, ticket.miner_id.as_bytes()));
@@ -195,9 +181,8 @@ impl Session {
     }
 
     /// Sends an authorize to the current pool, in its words.
-    fn authorize_up(&mut self, index: u8, message: &Message<'_>, cx: &mut Context<'_>) {
-        let (id, member) = self.open(message, Asked::Authorize(index), cx);
-        let Some(wire) = self.current else { return };
+    fn authorize_up(&mut self, wire: Wire, index: u8, message: &Message<'_>, cx: &mut Context<'_>) {
+        let (id, member) = self.open(Some(wire), message, Asked::Authorize(index), cx);
         let upstream = self.wire(wire);
         let name_change =
             Change { span: message.params.items[0], bytes: upstream.name(index).unwrap_or_default() };
@@ -217,8 +202,14 @@ impl Session {
         splice(cx.toward(wire), message.line, [id_change, name_change, password_change]);
     }
 
-    /// The index of the name to be authorised, new or known. `None` after it was refused.
-    fn name_index(&mut self, json: &[u8], message: &Message<'_>, cx: &mut Context<'_>) -> Option<u8> {
+    /// The index of the name to be authorised on this wire, if on any, new or known. `None` after it was refused.
+    fn name_index(
+        &mut self,
+        wire: Option<Wire>,
+        json: &[u8],
+        message: &Message<'_>,
+        cx: &mut Context<'_>,
+    ) -> Option<u8> {
         let known = self.downstream.find(json);
         if known.is_none() && !self.downstream.has_room_for_name() {
             cx.odd(Oddity::RefusedNames);
@@ -231,7 +222,7 @@ impl Session {
             refuse_always(message, replies::BAD_NAME, cx);
             return None;
         }
-        let Some(wire) = self.current else { return known.or_else(|| Some(self.downstream.add_name(raw))) };
+        let Some(wire) = wire else { return known.or_else(|| Some(self.downstream.add_name(raw))) };
         if let Some(index) = known
             && self.wire(wire).name(index).is_some()
         {
@@ -254,26 +245,6 @@ impl Session {
         self.finish(CloseReason::ForeignCoin, cx);
     }
 
-    /// The first valid request opens the connection to a pool: scanners cost nothing. False after the session ended,
-    /// since there is no pool for this miner.
-    fn dial_once(&mut self, name: Option<&[u8]>, message: &Message<'_>, cx: &mut Context<'_>) -> bool {
-        self.downstream.stage = self.downstream.stage.max(Stage::Speaking);
-        if self.pool != PoolId::NONE {
-            return true;
-        }
-        let asks = Asks { origin: self.downstream.origin, path: None, name: name.map(between_quotes) };
-        let Some(pool) = cx.shared.router.choose(&asks) else {
-            refuse(message, replies::NO_POOL, cx);
-            self.finish(CloseReason::NoPool, cx);
-            return false;
-        };
-        let wire = Wire::A;
-        *self.wire_mut(wire) = Upstream::dialling(pool, cx.shared.terms.of(pool));
-        (self.current, self.pool) = (Some(wire), pool);
-        cx.tell(Event::Dial { wire, pool });
-        true
-    }
-
     /// Passes a line up as it is. Without a pool there is nobody who could want it.
     fn forward_up(&self, message: &Message<'_>, cx: &mut Context<'_>) {
         if let Some(wire) = self.current {
@@ -293,15 +264,22 @@ impl Session {
             }
             return;
         }
-        let (id, member) = self.open(message, asked, cx);
+        let (id, member) = self.open(self.current, message, asked, cx);
         if let Some(wire) = self.current {
             splice(cx.toward(wire), message.line, [id_change(message, &id, &member)]);
         }
     }
 
-    /// Opens a ticket. Returns its id, as digits and as a member for a line that has none.
-    fn open(&mut self, message: &Message<'_>, asked: Asked, cx: &Context<'_>) -> (Decimal, Vec<u8>) {
-        let deadlines = match self.current {
+    /// Opens a ticket, parked if there is no wire for it. Returns its id, as digits and as a member for a line that has
+    /// none.
+    fn open(
+        &mut self,
+        wire: Option<Wire>,
+        message: &Message<'_>,
+        asked: Asked,
+        cx: &Context<'_>,
+    ) -> (Decimal, Vec<u8>) {
+        let deadlines = match wire {
             Some(wire) => self.wire(wire).deadlines,
             None => cx.shared.terms.of(self.pool).deadlines,
         };
@@ -312,9 +290,8 @@ impl Session {
             _ => handshake_reply_ms,
         };
         let miner_id = RawId::keep(message.raw(message.id));
-        let ticket =
-            Ticket { miner_id, asked, wire: self.current, sent: cx.now, deadline: cx.now.plus_ms(reply_ms) };
-        let id_offset = self.current.map_or(0, |wire| self.wire(wire).id_offset);
+        let ticket = Ticket { miner_id, asked, wire, sent: cx.now, deadline: cx.now.plus_ms(reply_ms) };
+        let id_offset = wire.map_or(0, |wire| self.wire(wire).id_offset);
         let id = Decimal::new(self.pending.open(ticket).wrapping_add(id_offset));
         let member = if message.id.is_present() { Vec::new() } else { id_member(id) };
         (id, member)
@@ -327,7 +304,7 @@ fn bounded(raw: &[u8], bytes_max: usize) -> Box<[u8]> {
 }
 
 /// What stands between the quotes of a JSON string.
-fn between_quotes(json: &[u8]) -> &[u8] {
+pub(super) fn between_quotes(json: &[u8]) -> &[u8] {
     json.get(1..json.len().saturating_sub(1)).unwrap_or_default()
 }
 
@@ -341,7 +318,7 @@ pub(super) fn id_change<'a>(message: &Message<'_>, id: &'a Decimal, member: &'a 
 }
 
 /// Answers with an error if the miner wants an answer at all.
-fn refuse(message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
+pub(super) fn refuse(message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
     if message.has_id() {
         replies::error(cx.to_miner, message.raw(message.id), error);
     }
@@ -350,12 +327,6 @@ fn refuse(message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
 /// Answers with an error, whatever the id: the five methods always get one answer.
 pub(super) fn refuse_always(message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
     replies::error(cx.to_miner, message.raw(message.id), error);
-}
-
-fn is_http(line: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] =
-        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"PATCH ", b"PRI "];
-    METHODS.iter().any(|method| line.starts_with(method))
 }
 
 /// EthereumStratum/1.0.0 names itself in the second parameter of subscribe.

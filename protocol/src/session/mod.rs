@@ -9,6 +9,7 @@
 //! A submit's way through the code: [`from_miner`] takes the line and opens its ticket in [`pending`](crate::pending),
 //! [`from_pool`] closes it with the pool's verdict, [`ending`] closes it when a deadline or a lost connection does.
 
+mod arrival;
 mod detached;
 mod ending;
 mod from_miner;
@@ -252,8 +253,7 @@ impl Session {
 
     /// What is known of the miner where a pool is chosen for it.
     pub fn asks(&self) -> Asks<'_> {
-        let name = self.downstream.names().next().map(|(_, name)| &*name.raw);
-        Asks { origin: self.downstream.origin, path: None, name }
+        self.asks_as(self.downstream.names().next().map(|(_, name)| &*name.raw))
     }
 
     /// What the miner calls itself; empty until it subscribed.
