@@ -68,6 +68,12 @@ impl Routes {
         Self { routes: settings.routes.iter().map(route).collect(), default: group(GROUP_DEFAULT) }
     }
 
+    /// Whether any route asks for this path: others than miners do not come in by it.
+    pub fn knows_path(&self, path: &str) -> bool {
+        let path = path.split('?').next();
+        self.routes.iter().any(|route| route.path.is_some() && route.path.as_deref() == path)
+    }
+
     /// The group for a miner. `None` only where the configuration has neither a route for it nor a default group.
     pub fn find(&self, asks: &Asks<'_>) -> Option<Found> {
         let route = self.routes.iter().position(|route| route.lacks(asks).is_none());
@@ -162,6 +168,8 @@ mod tests {
             let found = routes.find(&asks(0, address, path, name));
             assert_eq!(found, Some(Found { group, route }), "{address} {path:?} {name:?}");
         }
+        let known = ["/order-1", "/order-1?x=y", "/order-10", "/", ""].map(|path| routes.knows_path(path));
+        assert_eq!(known, [true, true, false, false, false]);
     }
 
     #[test]

@@ -63,6 +63,10 @@ impl Router for PoolsView {
     fn choose(&mut self, asks: &Asks<'_>) -> Option<PoolId> {
         Self::choose(self, asks, &[])
     }
+
+    fn knows_path(&self, path: &str) -> bool {
+        self.catalogue.routes().knows_path(path)
+    }
 }
 
 #[cfg(test)]
