@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 
 use super::breaker::{Breaker, BreakerSettings, Command, Failure, State, Transition};
 use super::catalogue::{Catalogue, CatalogueError, PoolEntry};
+use super::checks::Checks;
 use super::counters::PoolCounters;
 use super::probe::{Login, ProbeError, Target, probe};
 use super::reports::{Reports, Sent, reports};
@@ -103,6 +104,7 @@ pub struct PoolControl {
     catalogue: Arc<Catalogue>,
     published: PoolsPublished,
     breakers: HashMap<PoolId, Breaker>,
+    checks: Checks,
     workers: Arc<Registry>,
     clock: Clock,
     events: Events,
@@ -150,6 +152,7 @@ impl PoolControl {
             catalogue,
             published,
             breakers: HashMap::new(),
+            checks: Checks::default(),
             workers,
             clock,
             events,
@@ -208,7 +211,7 @@ impl PoolControl {
     fn hear(&mut self, first: Sent) {
         let rest: Vec<Sent> = self.reports.try_iter().take(REPORTS_PER_ROUND).collect();
         for Sent { pool, report, began, at } in std::iter::once(first).chain(rest) {
-            let sessions: u64 = self.shards.iter().map(|(_, counters)| counters.of(pool).open()).sum();
+            let sessions = self.sessions_count(pool);
             let Some(breaker) = self.breakers.get_mut(&pool) else { continue };
             breaker.set_sessions(u32::try_from(sessions).unwrap_or(u32::MAX));
             let transition = breaker.report(at, report, began, self.dice.roll());
@@ -222,8 +225,28 @@ impl PoolControl {
         }
         let Some(breaker) = self.breakers.get_mut(pool) else { return };
         let result = result.as_ref().map(|&()| ()).map_err(ProbeError::failure);
-        let transition = breaker.probed(self.clock.now(), result, *began, self.dice.roll());
+        let now = self.clock.now();
+        let transition = breaker.probed(now, result, *began, self.dice.roll());
+        self.checks.follow(*pool, breaker.state(), now);
         self.went(*pool, transition);
+    }
+
+    /// Sessions that have the pool now.
+    fn sessions_count(&self, pool: PoolId) -> u64 {
+        self.shards.iter().map(|(_, counters)| counters.of(pool).open()).sum()
+    }
+
+    /// Probes pools in use of which too little is known.
+    fn check(&mut self, now: Moment) {
+        for pool in self.checks.take_due(now) {
+            let is_suspect =
+                self.breakers.get(&pool).is_some_and(|breaker| breaker.state() == State::Degraded);
+            if (is_suspect || self.sessions_count(pool) == 0)
+                && let Some(entry) = self.catalogue.get(pool)
+            {
+                self.start_probe(entry);
+            }
+        }
     }
 
     fn carry_out(&mut self, order: &Order) {
@@ -283,6 +306,7 @@ impl PoolControl {
         if !self.is_catalogue_told {
             self.tell_catalogue();
         }
+        self.check(now);
         self.publish_standings(now);
     }
 
@@ -293,6 +317,7 @@ impl PoolControl {
             return;
         };
         let entry = entry.clone();
+        self.checks.follow(pool, to, self.clock.now());
         let name = &entry.settings.name;
         let level = if to.is_usable() { log::Level::Info } else { log::Level::Warn };
         log::log!(level, "pool {name}: {from} -> {to}: {reason}");
@@ -349,10 +374,12 @@ impl PoolControl {
                 }
                 None => Breaker::new(now, settings, is_first && entry.settings.enabled),
             };
+            self.checks.follow(entry.id, breaker.state(), now);
             self.breakers.insert(entry.id, breaker);
         }
         for &gone in before.keys() {
             self.published.standings.set(gone, Standing::Away);
+            self.checks.forget(gone);
         }
         let pools: Vec<PoolId> = self.breakers.keys().copied().collect();
         for pool in pools {
@@ -431,8 +458,9 @@ impl PoolControl {
             breaker.deadline().min(settles)
         };
         let of_pools = self.breakers.iter().map(of_pool).min().unwrap_or(Moment::NEVER);
+        let due = of_pools.min(self.checks.deadline());
         let again = self.clock.now().plus_ms(TELL_AGAIN_MS);
-        if self.is_catalogue_told { of_pools } else { of_pools.min(again) }
+        if self.is_catalogue_told { due } else { due.min(again) }
     }
 }
 

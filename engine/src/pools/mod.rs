@@ -13,6 +13,7 @@
 
 pub mod breaker;
 pub mod catalogue;
+mod checks;
 pub mod control;
 pub mod counters;
 pub mod explain;

@@ -14,7 +14,7 @@
 //! | from | on | to |
 //! |---|---|---|
 //! | up | a third of the failures that take it down, within the window | degraded |
-//! | up, degraded | as many failures within the window as [`Breaker::limit`] says | down |
+//! | up, degraded | as many failures within the window as [`Breaker::limit`] says, or as many failed probes in a row as [`BreakerSettings::failures_count`] | down |
 //! | degraded | fewer failures within the window than led here, and as much time has passed | up |
 //! | down | its time is over | half-open: whoever owns the breaker starts a probe |
 //! | half-open | the probe logged in fully and got a job | up |
@@ -104,6 +104,8 @@ pub struct Breaker {
     /// Times it went down since it was last good; doubles the time down.
     downs_count: u32,
     sessions_count: u32,
+    /// Probes in a row that failed since the pool came into use, or since anybody last logged in.
+    failed_probes_count: u32,
 }
 
 impl Breaker {
@@ -118,6 +120,7 @@ impl Breaker {
             failures: VecDeque::new(),
             downs_count: 0,
             sessions_count: 0,
+            failed_probes_count: 0,
         }
     }
 
@@ -185,6 +188,7 @@ impl Breaker {
         self.drop_old(now);
         let Report::Failed(failure) = report else {
             self.failures.retain(|(_, failure)| !failure.is_disproved_by_login());
+            self.failed_probes_count = 0;
             return None;
         };
         if self.failures.len() + 1 >= self.limit() as usize {
@@ -196,7 +200,8 @@ impl Breaker {
     }
 
     /// Takes the end of a probe that began at `began`: `Ok` is a full login and a first job. One that half-open did not ask
-    /// for counts as a session's report.
+    /// for counts as a session's report; as many in a row as [`BreakerSettings::failures_count`] says take the pool down,
+    /// however many sessions it has: a session that is still open tells nothing of the next login.
     pub fn probed(
         &mut self,
         now: Moment,
@@ -212,7 +217,14 @@ impl Breaker {
             }
             (State::HalfOpen { .. }, Err(failure)) => Some(self.down(now, Reason::Probe(failure), random)),
             (_, Ok(())) => self.report(now, Report::LoggedIn, began, random),
-            (_, Err(failure)) => self.report(now, Report::Failed(failure), began, random),
+            (state, Err(failure)) if state.is_usable() && began >= self.usable_since => {
+                self.failed_probes_count += 1;
+                if self.failed_probes_count >= self.settings.failures_count {
+                    return Some(self.down(now, Reason::Probe(failure), random));
+                }
+                self.report(now, Report::Failed(failure), began, random)
+            }
+            (_, Err(_)) => None,
         }
     }
 
@@ -267,6 +279,7 @@ impl Breaker {
         let transition = Transition { at: now, from: self.state, to, reason };
         if !to.is_usable() {
             self.failures.clear();
+            self.failed_probes_count = 0;
         }
         (self.state, self.since, self.reason) = (to, now, reason);
         transition

@@ -138,6 +138,22 @@ fn out_of_down_a_probe_with_a_job_is_the_only_way() {
 }
 
 #[test]
+fn probes_that_fail_in_a_row_take_a_pool_down_however_many_sessions_it_has() {
+    let mut pool = Pool::new();
+    pool.breaker.set_sessions(10_000);
+    for _ in 1..SETTINGS.failures_count {
+        assert_eq!(pool.probe(Err(Failure::Dial)).map(|transition| transition.to), None);
+    }
+    // Somebody got in meanwhile: it starts again.
+    assert_eq!(pool.log_in(), None);
+    for _ in 1..SETTINGS.failures_count {
+        assert_eq!(pool.probe(Err(Failure::Dial)), None);
+    }
+    let down = pool.probe(Err(Failure::Dial));
+    assert_eq!(told(down), Some(("up", "down", Reason::Probe(Failure::Dial))));
+}
+
+#[test]
 fn a_probe_in_vain_leads_to_a_longer_time_down() {
     let mut pool = Pool::new();
     pool.take_down();
