@@ -1,6 +1,7 @@
 //! Two pools share the miners by weight.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use adit_loadtest::sim_miner::{Fleet, FleetConfig, Pace, Style};
 use adit_loadtest::wait;
@@ -12,6 +13,8 @@ const WORKERS: u64 = 1_000;
 /// What the heavier pool is to have: weight 3 of 4.
 const HEAVIER: f64 = 0.75;
 const OFF_MAX: f64 = 0.03;
+/// Without a move for so long, there is none to come.
+const QUIET: Duration = Duration::from_secs(3);
 /// Workers that may be on their way when a round ends: a dial that a busy machine lets fail sends a miner elsewhere for a
 /// while. Without a rule that keeps them, 375 would change.
 const ASTRAY_MAX: usize = 10;
@@ -40,8 +43,17 @@ fn a_thousand_workers_are_split_by_weight_within_three_percent_and_keep_their_po
             progress.working_for("a000") as f64 / WORKERS as f64
         };
         let is_right = || (at_heavier(progress) - HEAVIER).abs() <= OFF_MAX;
-        // They are moved to where their weight wants them once their name is known.
-        assert!(wait::until(PATIENCE, is_right), "{round}: {} at the heavier pool", at_heavier(progress));
+        // They are moved to where their weight wants them once their name is known, and then nobody is moved any more.
+        let is_quiet = || {
+            let switches = progress.switches();
+            std::thread::sleep(QUIET);
+            progress.switches() == switches
+        };
+        assert!(
+            wait::until(2 * PATIENCE, || is_quiet() && is_right()),
+            "{round}: {} at the heavier pool",
+            at_heavier(progress)
+        );
         let report = fleet.finish(PATIENCE);
         let mut last = std::collections::BTreeMap::new();
         for arrival in &report.arrivals {
