@@ -23,7 +23,6 @@ use crate::curves::Curves;
 use crate::figures::{Figures, FleetTotals};
 use crate::process::{self, ProcessFigures};
 use crate::reload::Configured;
-use crate::vitals::Vitals;
 use busy::BusyMeter;
 
 /// The commit that this was built from, where whoever built it said so.
@@ -68,10 +67,9 @@ impl Operators {
             }
         }
         if let [only] = pools.as_mut_slice() {
-            let vitals = || self.figures.shards.iter().map(|shard| &shard.vitals);
-            vitals().for_each(|vitals| only.connect_time.merge(&vitals.connecting()));
-            let last_job = vitals().filter_map(Vitals::last_job_at).max();
-            only.last_job_ms = last_job.map(|at| self.figures.clock.wall_us(at) / 1_000);
+            for shard in &self.figures.shards {
+                only.connect_time.merge(&shard.vitals.connecting());
+            }
             (only.hashrate, only.verdict_time) = (totals.hashrate, self.verdict_time());
             only.shares = shares.clone();
         }

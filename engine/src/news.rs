@@ -49,7 +49,7 @@ pub(crate) enum Item {
     /// Far more rejects than usual, of one worker or of a whole pool.
     Burst { worker: Option<u32>, pool: PoolKey, burst: Burst },
     /// A pool sent a job.
-    Job { pool: PoolKey, clean: bool },
+    Job { pool: PoolKey, clean: bool, block_height: Option<u32> },
     /// A share was good enough for a block.
     BlockCandidate { worker: u32, pool: PoolKey, share_difficulty: f64 },
     /// A bound was reached.

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use adit_admin::view::Latency;
+use adit_protocol::job::ChainFacts;
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
 
 use crate::buckets::{self, BucketWriter, Buckets};
+
+/// Pools whose jobs are told apart; what jobs of others tell is not shown.
+const POOLS_COUNT_MAX: usize = 64;
 
 /// How far a miner has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,9 +45,36 @@ impl Stage {
 #[repr(align(128))]
 struct Cells {
     turned_at: AtomicU64,
-    last_job_at: AtomicU64,
     thread: AtomicU64,
     stages: [AtomicU64; Stage::ALL.len()],
+    pools: Pools,
+}
+
+/// What jobs told, by the number of their pool.
+#[derive(Debug)]
+struct Pools([PoolCells; POOLS_COUNT_MAX]);
+
+impl Default for Pools {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| PoolCells::default()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct PoolCells {
+    last_job_at: AtomicU64,
+    /// One more than the height, so that 0 is none.
+    block_height: AtomicU64,
+    nbits: AtomicU64,
+}
+
+/// What the jobs of one pool told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolJobs {
+    /// When the last one came.
+    pub last_job_at: Option<Moment>,
+    /// What the last one told of the chain.
+    pub chain: ChainFacts,
 }
 
 /// The reading end. Copies read the same.
@@ -95,8 +127,11 @@ impl VitalsWriter {
     }
 
     /// A job came from a pool.
-    pub fn job(&mut self, now: Moment) {
-        self.cells.last_job_at.store(now.0, Relaxed);
+    pub fn job(&mut self, pool: PoolId, chain: ChainFacts, now: Moment) {
+        let Some(cells) = self.cells.pools.0.get(usize::from(pool.0)) else { return };
+        cells.last_job_at.store(now.0, Relaxed);
+        cells.block_height.store(chain.block_height.map_or(0, |height| u64::from(height) + 1), Relaxed);
+        cells.nbits.store(chain.nbits.map_or(0, u64::from), Relaxed);
     }
 
     /// A miner connected.
@@ -132,10 +167,17 @@ impl Vitals {
         Moment(self.cells.turned_at.load(Relaxed))
     }
 
-    /// When it got its last job, if any.
-    pub fn last_job_at(&self) -> Option<Moment> {
-        let at = self.cells.last_job_at.load(Relaxed);
-        (at > 0).then_some(Moment(at))
+    /// What the jobs of a pool told.
+    pub fn jobs(&self, pool: PoolId) -> PoolJobs {
+        let Some(cells) = self.cells.pools.0.get(usize::from(pool.0)) else { return PoolJobs::default() };
+        let some = |cell: &AtomicU64| Some(cell.load(Relaxed)).filter(|&value| value > 0);
+        PoolJobs {
+            last_job_at: some(&cells.last_job_at).map(Moment),
+            chain: ChainFacts {
+                block_height: some(&cells.block_height).and_then(|height| u32::try_from(height - 1).ok()),
+                nbits: some(&cells.nbits).and_then(|nbits| u32::try_from(nbits).ok()),
+            },
+        }
     }
 
     /// The kernel's number of its thread, 0 before it began.
@@ -171,6 +213,16 @@ impl Vitals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_job_of_each_pool_is_known() {
+        let (mut writer, vitals) = vitals();
+        let chain = ChainFacts { block_height: Some(0), nbits: Some(0x1703_4219) };
+        writer.job(PoolId(2), chain, Moment(5));
+        writer.job(PoolId(u16::MAX), chain, Moment(6));
+        assert_eq!(vitals.jobs(PoolId(2)), PoolJobs { last_job_at: Some(Moment(5)), chain });
+        assert_eq!([PoolId(1), PoolId(u16::MAX)].map(|pool| vitals.jobs(pool)), [PoolJobs::default(); 2]);
+    }
 
     #[test]
     fn each_miner_is_at_one_stage_and_never_goes_back() {

@@ -1,6 +1,6 @@
 //! What a session tells its owner beside bytes: to dial, to finish, and what to count. Fixed-size values, no heap.
 
-use crate::job::JobKey;
+use crate::job::{ChainFacts, JobKey};
 use crate::moment::Moment;
 use crate::pool::PoolId;
 use crate::verdict::RejectClass;
@@ -345,6 +345,8 @@ pub enum Event {
         clean: bool,
         /// Whether it is the first one of its connection.
         first: bool,
+        /// What it tells of the chain.
+        chain: ChainFacts,
     },
     /// Something odd, to be counted.
     Odd(Oddity),

@@ -1,6 +1,7 @@
 //! Pools as operators see them: the configuration, the control's word on each, and what shards counted there.
 
 use adit_admin::view::{Counts, Pool, PoolsHealth, ShareCounts};
+use adit_protocol::difficulty::Target;
 use adit_protocol::pool::PoolId;
 
 use crate::figures::Figures;
@@ -46,6 +47,9 @@ fn pool(figures: &Figures, entry: &PoolEntry) -> Pool {
         ("handshake", get(PoolCounter::LoginsFailed)),
         ("lost", get(PoolCounter::Lost)),
     ];
+    // Each shard has its own miners there; the newest job counts.
+    let jobs = figures.shards.iter().map(|shard| shard.vitals.jobs(entry.id));
+    let jobs = jobs.max_by_key(|jobs| jobs.last_job_at).unwrap_or_default();
     let switches = [("live", get(PoolCounter::LiveTo)), ("reconnect", get(PoolCounter::ClosesTo))];
     Pool {
         name: entry.settings.name.clone(),
@@ -65,6 +69,9 @@ fn pool(figures: &Figures, entry: &PoolEntry) -> Pool {
         shares: shares(&sum),
         jobs: get(PoolCounter::Jobs) + get(PoolCounter::CleanJobs),
         clean_jobs: get(PoolCounter::CleanJobs),
+        last_job_ms: jobs.last_job_at.map(|at| figures.clock.wall_us(at) / 1_000),
+        block_height: jobs.chain.block_height.map(u64::from),
+        network_difficulty: jobs.chain.nbits.and_then(Target::from_nbits).map(|target| target.difficulty()),
         bytes_in: get(PoolCounter::BytesFrom),
         bytes_out: get(PoolCounter::BytesTo),
         ..Pool::default()

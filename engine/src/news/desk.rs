@@ -147,9 +147,9 @@ impl Desk {
     }
 
     /// A job came from a pool, for one of its miners.
-    pub(crate) fn job(&mut self, pool: PoolKey, clean: bool, now: Moment) {
+    pub(crate) fn job(&mut self, pool: PoolKey, clean: bool, block_height: Option<u32>, now: Moment) {
         if is_due(&mut self.pool(pool).job_told, now) {
-            self.tell(now, || Item::Job { pool, clean });
+            self.tell(now, || Item::Job { pool, clean, block_height });
         }
     }
 

@@ -149,7 +149,9 @@ impl Work {
                 total: burst.total.into(),
                 within_ms: burst.within_us / 1_000,
             },
-            Item::Job { pool, clean } => Event::Job { pool: self.pool(pool), clean, block_height: None },
+            Item::Job { pool, clean, block_height } => {
+                Event::Job { pool: self.pool(pool), clean, block_height: block_height.map(u64::from) }
+            }
             Item::BlockCandidate { worker, pool, share_difficulty } => Event::BlockCandidate {
                 worker: self.worker(worker),
                 pool: self.pool(pool),
@@ -248,9 +250,9 @@ mod tests {
         one.opened(peer, now);
         one.authorised(peer, worker, pool, "cgminer/4.12", now);
         // Both shards have miners of the same pool, each of which gets the job.
-        one.job(pool, true, now);
-        other.job(pool, true, now);
-        one.job(pool, true, now);
+        one.job(pool, true, Some(840_000), now);
+        other.job(pool, true, Some(840_000), now);
+        one.job(pool, true, Some(840_000), now);
         let mut burst = None;
         let mut watch = crate::news::bursts::Watch::default();
         for _ in 0..10 {

@@ -1,6 +1,7 @@
 //! What sessions tell: entered into counters, the ledger and the news, and handed to whoever acts on it.
 
 use adit_protocol::event::{ClosedShare, Event, Outcome};
+use adit_protocol::job::ChainFacts;
 use adit_protocol::pool::PoolId;
 
 use super::moves::Decision;
@@ -27,8 +28,8 @@ impl Plane {
     fn on_event(&mut self, key: Key, event: Event) {
         match event {
             Event::Share(share) => self.account(key, &share),
-            Event::Job { pool, clean, first } => {
-                self.job_came(pool, clean);
+            Event::Job { pool, clean, first, chain } => {
+                self.job_came(pool, clean, chain);
                 if first {
                     self.first_job_came(key, pool);
                 }
@@ -88,12 +89,12 @@ impl Plane {
     }
 
     /// A job is on its way to one miner.
-    fn job_came(&mut self, pool: PoolId, clean: bool) {
+    fn job_came(&mut self, pool: PoolId, clean: bool, chain: ChainFacts) {
         self.counters.count(Counter::Jobs);
         self.jobs_planned += 1;
-        self.vitals.job(self.now);
+        self.vitals.job(pool, chain, self.now);
         self.pool_counters.count(pool, if clean { PoolCounter::CleanJobs } else { PoolCounter::Jobs });
-        self.news.job(self.pool_keys.of(pool), clean, self.now);
+        self.news.job(self.pool_keys.of(pool), clean, chain.block_height, self.now);
     }
 
     /// A session made its first valid request, and was given a pool.

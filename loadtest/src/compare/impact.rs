@@ -42,39 +42,36 @@ pub struct Impact {
 }
 
 impl Plan {
-    /// Measures every load of the plan with and without watchers. `tell` hears what comes.
+    /// Measures one load with and without watchers. `tell` hears what comes.
     pub fn impact(
         &self,
+        load: Load,
         watchers: Watchers,
         mut tell: impl FnMut(&str),
-    ) -> Result<Vec<Impact>, MeasureError> {
+    ) -> Result<Impact, MeasureError> {
         let directory = WorkDirectory::make()?;
-        let mut impacts = Vec::new();
-        for &load in &self.loads {
-            let mut impact = Impact { load, rounds: Vec::new(), watched: (0, 0) };
-            for round in 0..self.rounds {
-                let mut reports: [LeanReport; 3] = Default::default();
-                for turn in 0..reports.len() {
-                    // Which of them comes first turns with the round.
-                    let place = (turn + round) % reports.len();
-                    let about = ["quiet", "watched", "quiet again"][place];
-                    let (connections, kind) = (load.connections, load.kind());
-                    tell(&format!("{connections} {kind}, round {} of {}: {about}", round + 1, self.rounds));
-                    let admin = free_address()?;
-                    let mut plan = self.clone();
-                    plan.adit_arguments.extend(["--admin".to_owned(), admin.to_string()]);
-                    let crowd = (place == 1).then(|| Crowd::start(admin, watchers, self.cores.miners));
-                    reports[place] = measure(&plan, load, Proxy::Adit, &directory.0)?;
-                    if let Some((scrapes, bytes)) = crowd.map(Crowd::stop).transpose()? {
-                        impact.watched.0 += scrapes;
-                        impact.watched.1 += bytes;
-                    }
+        let mut impact = Impact { load, rounds: Vec::new(), watched: (0, 0) };
+        for round in 0..self.rounds {
+            let mut reports: [LeanReport; 3] = Default::default();
+            for turn in 0..reports.len() {
+                // Which of them comes first turns with the round.
+                let place = (turn + round) % reports.len();
+                let about = ["quiet", "watched", "quiet again"][place];
+                let (connections, kind) = (load.connections, load.kind());
+                tell(&format!("{connections} {kind}, round {} of {}: {about}", round + 1, self.rounds));
+                let admin = free_address()?;
+                let mut plan = self.clone();
+                plan.adit_arguments.extend(["--admin".to_owned(), admin.to_string()]);
+                let crowd = (place == 1).then(|| Crowd::start(admin, watchers, self.cores.miners));
+                reports[place] = measure(&plan, load, Proxy::Adit, &directory.0)?;
+                if let Some((scrapes, bytes)) = crowd.map(Crowd::stop).transpose()? {
+                    impact.watched.0 += scrapes;
+                    impact.watched.1 += bytes;
                 }
-                impact.rounds.push(reports);
             }
-            impacts.push(impact);
+            impact.rounds.push(reports);
         }
-        Ok(impacts)
+        Ok(impact)
     }
 }
 

@@ -10,11 +10,13 @@
 //! Not here: forwarding the line (a job whose content cannot be read is forwarded all the same), and the check ([`crate::share`]).
 
 mod decode;
+mod facts;
 mod store;
 mod table;
 
 pub use decode::NotifyError;
 pub(crate) use decode::swap_words;
+pub use facts::ChainFacts;
 pub use store::{JobRef, JobStore};
 pub use table::{JobEntry, JobTable};
 

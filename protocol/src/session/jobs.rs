@@ -5,7 +5,7 @@
 //! submits are translated back.
 
 use crate::event::{Event, Oddity, Wire};
-use crate::job::{self, JobEntry, JobKey};
+use crate::job::{self, ChainFacts, JobEntry, JobKey};
 use crate::message::{Message, Span};
 use crate::rewrite::{Change, splice};
 use crate::session::{Context, Session};
@@ -26,7 +26,7 @@ impl Session {
         let clean = job::is_clean(message) || self.wire(wire).clean_next;
         let upstream = self.wire_mut(wire);
         let first = !std::mem::replace(&mut upstream.had_job, true);
-        cx.tell(Event::Job { pool: upstream.pool, clean, first });
+        cx.tell(Event::Job { pool: upstream.pool, clean, first, chain: ChainFacts::of(message) });
         let (key, ours) = match JobKey::of_raw(message.param(0)) {
             Some(key) if !self.switched || self.is_unmistakable(wire, key, message.param(0)) => (key, None),
             None if !self.switched => {
