@@ -94,6 +94,23 @@ fn a_demo_keeps_its_ledger_which_is_exported_by_time_and_worker_and_pruned() {
 }
 
 #[test]
+fn starts_and_stops_are_in_the_audit_trail() {
+    let pool = ScriptedPool::start(Script::default()).expect("a pool");
+    let kept = Kept::new();
+    for _ in 0..2 {
+        stop(kept.adit(&pool.url(), &[]));
+    }
+    let db = rusqlite::Connection::open(kept.file()).expect("a database");
+    let sql = "SELECT text, actor FROM events JOIN texts ON texts.id = kind
+               WHERE text IN ('start', 'stop') ORDER BY events.id";
+    let mut events = db.prepare(sql).expect("a query");
+    let events = events.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+    let events: Vec<(String, String)> = events.map(|event| event.expect("a row")).collect();
+    let expected = ["start", "stop", "start", "stop"].map(|kind| (kind.to_owned(), "adit".to_owned()));
+    assert_eq!(events, expected);
+}
+
+#[test]
 fn what_cannot_be_answered_is_said_with_what_to_do() {
     let directory = tempfile::tempdir().expect("a directory");
     let missing = directory.path().join("none.db");

@@ -44,7 +44,8 @@ pub(super) fn words(file: &Path, info: &Info) -> String {
     }
     line("gaps", gaps(info));
     if let Some((first, end)) = info.rollups_us {
-        line("rollups", format!("{} to {}", rfc3339(first), rfc3339(end)));
+        let through = rfc3339(info.rollups_through_us);
+        line("rollups", format!("{} to {}, of all shares up to {through}", rfc3339(first), rfc3339(end)));
     }
     line("known", format!("{} workers, {} pools", info.workers, info.pools));
     line("sessions", format!("{}, {} of them without an end", info.sessions, info.sessions_open));
