@@ -40,8 +40,9 @@ pub const RETRY_MS_MAX: u64 = 5_000;
 pub const BUSY_TIMEOUT_MS: u64 = 50;
 /// Longest time between a commit and the checkpoint that puts it into the main file: what a power loss may cost.
 pub const CHECKPOINT_INTERVAL_MS: u64 = 5_000;
-/// Rows written after which a checkpoint is made without waiting for the interval; bounds the write-ahead log.
-pub const CHECKPOINT_ROWS: u64 = 256 * 1024;
+/// Rows written or pruned after which a checkpoint is made without waiting for the interval: some 5 MiB. Bounds the
+/// write-ahead log, and how long a batch waits for a checkpoint.
+pub const CHECKPOINT_ROWS: u64 = 128 * 1024;
 /// A write-ahead log that a long reader (a backup) made grow is cut back to this.
 pub const LOG_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 /// Texts (reasons, user agents) that a ledger keeps; miners choose some of them, so later ones are "(other)".

@@ -4,6 +4,7 @@
 //! shares go first, whatever their age, then the oldest rollups, but never the last day of them. Pages that become free
 //! are used again; they are given back to the file system only when they are many, or when the cap asks for it.
 
+use std::mem::{Discriminant, discriminant};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ const LOOK_INTERVAL_US: u64 = 10 * 1_000_000;
 /// Rows or pages of one step; it adapts between these to what the disk can do.
 const STEP_MIN: u32 = 64;
 const STEP_MAX: u32 = MAINTENANCE_STEP_ROWS_MAX;
-const STEP_FIRST: u32 = 2 * 1024;
+const STEP_FIRST: u32 = 1024;
 /// Free pages that are never worth giving back: 16 MiB.
 const FREE_PAGES_KEPT: u64 = 4 * 1024;
 
@@ -52,6 +53,8 @@ impl Default for Retention {
 pub struct Pruner {
     retention: Retention,
     step: u32,
+    /// What the last step was about; another kind of row costs another time, and a page far more than a row.
+    kind: Option<Discriminant<Task>>,
     look_again_us: u64,
 }
 
@@ -80,7 +83,7 @@ struct Pages {
 impl Pruner {
     /// A pruner that looks at once.
     pub fn new(retention: Retention) -> Self {
-        Self { retention, step: STEP_FIRST, look_again_us: 0 }
+        Self { retention, step: STEP_FIRST, kind: None, look_again_us: 0 }
     }
 
     /// Does one step, of about `budget` at most.
@@ -97,6 +100,10 @@ impl Pruner {
             self.look_again_us = now_us + LOOK_INTERVAL_US;
             return Ok(Maintained::default());
         };
+        let kind = discriminant(&task);
+        if self.kind.replace(kind) != Some(kind) {
+            self.step = STEP_FIRST;
+        }
         let started = Instant::now();
         let mut done = self.perform(db, task)?;
         self.adapt(started.elapsed(), budget);

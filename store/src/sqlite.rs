@@ -28,6 +28,9 @@ const INSERT_SHARE: &str =
 /// Share difficulties from here up are stored whole: off by less than one in two thousand, and some bytes shorter.
 const WHOLE_FROM: f64 = 1_000.0;
 
+/// Shares on a page of 4 KiB.
+const ROWS_PER_PAGE: u64 = 100;
+
 /// A ledger file open for writing, with its lock.
 #[derive(Debug)]
 pub struct SqliteSink {
@@ -115,11 +118,11 @@ impl SqliteSink {
         Ok(())
     }
 
-    /// Writes the rollups if a minute is over, or `at_once`. A failure is no harm: they can be made again.
-    fn roll_up(&mut self, at_once: bool) -> rusqlite::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+    /// Writes the rollups if a minute is over, or `at_once`; whether it did. A failure is no harm: they can be made again.
+    fn roll_up(&mut self, at_once: bool) -> rusqlite::Result<bool> {
+        let Some(open) = &mut self.open else { return Ok(false) };
         if !at_once && Instant::now() < self.rollups_after {
-            return Ok(());
+            return Ok(false);
         }
         let result = open.roll_up(at_once);
         if let Ok(has_written) = &result {
@@ -128,11 +131,24 @@ impl SqliteSink {
             open.rollups.forget();
             self.rollups_after = Instant::now() + Duration::from_millis(ROLLUP_RETRY_MS);
         }
-        result.map(drop)
+        result
     }
 
-    fn checkpoint(&mut self) -> rusqlite::Result<()> {
-        let Some(open) = &self.open else { return Ok(()) };
+    /// Prunes a step. What is deleted is written too, and the next checkpoint has to move it.
+    fn prune(&mut self, now_us: u64, budget: Duration) -> rusqlite::Result<Maintained> {
+        let Some(open) = &mut self.open else { return Ok(Maintained::default()) };
+        let done = self.pruner.step(&mut open.db, now_us, budget)?;
+        if done != Maintained::default() {
+            self.is_dirty = true;
+            self.rows_since_checkpoint +=
+                done.shares_pruned + done.others_pruned + done.pages_freed * ROWS_PER_PAGE;
+        }
+        Ok(done)
+    }
+
+    /// Makes a checkpoint if one is due; whether it did.
+    fn checkpoint(&mut self) -> rusqlite::Result<bool> {
+        let Some(open) = &self.open else { return Ok(false) };
         let is_due = self.rows_since_checkpoint >= CHECKPOINT_ROWS
             || (self.is_dirty
                 && self.checkpointed.elapsed() >= Duration::from_millis(CHECKPOINT_INTERVAL_MS));
@@ -143,7 +159,7 @@ impl SqliteSink {
             self.rows_since_checkpoint = 0;
             self.is_dirty = false;
         }
-        Ok(())
+        Ok(is_due)
     }
 }
 
@@ -181,23 +197,22 @@ impl LedgerSink for SqliteSink {
         })
     }
 
+    /// One thing at a time, so that a batch waits for one of them only.
     fn maintain(&mut self, now_us: u64, budget: Duration) -> Result<Maintained, SinkError> {
-        let rolled_up = self.roll_up(false);
-        let Some(open) = &mut self.open else { return Err(not_open()) };
-        let pruned = rolled_up.and_then(|()| self.pruner.step(&mut open.db, now_us, budget));
-        if pruned.as_ref().is_ok_and(|pruned| *pruned != Maintained::default()) {
-            self.is_dirty = true;
-        }
-        pruned
-            .and_then(|pruned| self.checkpoint().map(|()| pruned))
-            .map_err(|error| Failure::Sqlite(error).of(&self.path))
+        let busy = Maintained { more: true, ..Maintained::default() };
+        let done = match self.roll_up(false).and_then(|rolled_up| Ok(rolled_up || self.checkpoint()?)) {
+            Ok(true) => Ok(busy),
+            Ok(false) => self.prune(now_us, budget),
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| Failure::Sqlite(error).of(&self.path))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
         let rolled_up = self.roll_up(true);
         let Some(Open { db, .. }) = self.open.take() else { return Err(not_open()) };
         let closed = rolled_up
-            .and_then(|()| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+            .and_then(|_| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
             .and_then(|()| db.close().map_err(|(_, error)| error));
         self.lock = None;
         closed.map_err(|error| Failure::Sqlite(error).of(&self.path))
