@@ -1,0 +1,83 @@
+//! Whatever HTTP clients do to the admin side, miners mine: every share of theirs is answered meanwhile, and the process
+//! takes neither threads nor memory for such clients.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use adit_loadtest::peer::PATIENCE;
+use adit_loadtest::process::{Adit, raise_descriptor_limit};
+use adit_loadtest::scripted_pool::{Script, ScriptedPool};
+use adit_loadtest::sim_miner::{Fleet, FleetConfig, Pace};
+use adit_loadtest::wait;
+
+const MINERS_COUNT: usize = 5;
+/// Clients that connect and say nothing, or only the beginning of something.
+const IDLE_COUNT: usize = 1_000;
+/// Shares that all of them find together.
+const SHARES_PER_SECOND: f64 = 100.0;
+/// Shares that are accepted while they are all there.
+const SHARES_COUNT: u64 = 200;
+/// What the process may grow by. Every one of the clients could send more than this.
+const GROWTH_KIB_MAX: u64 = 32 * 1024;
+
+/// A client that said this and stays. Adit may have closed it already for one that came later.
+fn client(admin: SocketAddr, said: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(admin).expect("connected");
+    stream.set_write_timeout(Some(PATIENCE)).expect("timeout set");
+    let _ = stream.write_all(said);
+    stream
+}
+
+#[test]
+fn miners_mine_whatever_http_clients_do() {
+    raise_descriptor_limit(4 * IDLE_COUNT as u64);
+    let pool = ScriptedPool::start(Script::default()).expect("a pool");
+    let url = pool.url();
+    let arguments = [
+        "run",
+        "--pool",
+        &url,
+        "--listen",
+        "127.0.0.1:0",
+        "--shards",
+        "1",
+        "--no-pin",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let adit = Adit::start(Path::new(env!("CARGO_BIN_EXE_adit")), arguments).expect("adit starts");
+    let admin = adit.admin_address().expect("operators are answered");
+    let pace = Pace::PerSecond(SHARES_PER_SECOND);
+    let config = FleetConfig { pace, ..FleetConfig::new(adit.address(), MINERS_COUNT) };
+    let fleet = Fleet::start(&config).expect("a fleet");
+    assert!(fleet.all_mining_within(PATIENCE), "{}", adit.log_text());
+    let threads_before = adit.threads().expect("threads").len();
+    let resident_before = adit.usage().expect("usage").resident_kib;
+
+    let part = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n";
+    let mut clients: Vec<_> = (0..IDLE_COUNT).map(|n| client(admin, &part[..n % part.len()])).collect();
+    let pipelined = b"GET /stats/workers HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
+    let oversized = [&b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "[..], &[b'a'; 64 * 1024]].concat();
+    let smuggled = b"POST /drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let noise: Vec<u8> = (0..4_096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for _ in 0..20 {
+        // None of them reads what it is answered.
+        for said in [&pipelined[..], &oversized[..], &smuggled[..], &noise[..]] {
+            clients.push(client(admin, said));
+        }
+    }
+    let accepted_before = fleet.progress().accepted();
+    let mined = || fleet.progress().accepted() >= accepted_before + SHARES_COUNT;
+    assert!(wait::until(PATIENCE, mined), "{} accepted", fleet.progress().accepted() - accepted_before);
+
+    let threads = adit.threads().expect("threads").len();
+    assert!(threads <= threads_before + 2, "{threads} threads, {threads_before} before");
+    let grown_kib = adit.usage().expect("usage").resident_kib.saturating_sub(resident_before);
+    assert!(grown_kib < GROWTH_KIB_MAX, "{grown_kib} KiB more");
+    drop(clients);
+    let report = fleet.finish(Duration::from_secs(20));
+    assert_eq!((report.missing(), report.rejected().len()), (0, 0));
+    assert!(report.accepted() > 0);
+}
