@@ -63,7 +63,7 @@ pub enum Command {
         /// The pool's name.
         pool: String,
     },
-    /// Send no new miner to a pool; those there stay until they leave.
+    /// Send no new miner to a pool; those there that can be moved without a reconnect are, over a while.
     DrainPool {
         /// The pool's name.
         pool: String,

@@ -38,6 +38,7 @@ counters! {
     RefusedTotal "connections_refused_total" "Miners' connections refused: as many as allowed are open."
     RefusedAddress "connections_refused_address" "Miners' connections refused: as many as allowed are open from their address."
     RefusedBanned "connections_refused_banned" "Miners' connections refused: an operator banned their network."
+    RefusedNoPool "connections_refused_no_pool" "Miners' connections refused: no pool is usable."
     AcceptExhausted "accept_exhausted" "Accepts that failed for want of descriptors or memory."
     AcceptFailed "accept_failed" "Accepts that failed for another reason."
     Dials "dials" "Attempts to connect to a pool's address."

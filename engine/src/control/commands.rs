@@ -1,5 +1,7 @@
 //! What operators may have done, and its record.
 
+use std::time::Duration;
+
 use adit_admin::view::Ban;
 use adit_admin::{AuditRecord, Caller, Command, Done, Refusal};
 use adit_protocol::moment::Moment;
@@ -7,12 +9,16 @@ use adit_protocol::moment::Moment;
 use super::{Operators, unix_ms};
 use crate::bans::BANS_COUNT_MAX;
 use crate::figures::Figures;
+use crate::pools::breaker::Command as PoolCommand;
 use crate::pools::network::Network;
 use crate::reload::{Configured, ReloadError};
 use crate::shard::{Mail, Whom};
 
 /// How long the submits of sessions that an operator ends may settle.
 const SETTLE_MS: u64 = 2_000;
+
+/// How long the control of pools may take for a command.
+const COMMAND_WITHIN: Duration = Duration::from_secs(2);
 
 /// Does what is asked, or says why not.
 pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -> Result<Done, Refusal> {
@@ -22,11 +28,10 @@ pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -
         Command::Ban { network, seconds, reason } => ban(&operators.figures, network, *seconds, reason, by),
         Command::LiftBan { network } => lift(&operators.figures, network),
         Command::Reload => reload(operators, by),
-        Command::EnablePool { .. }
-        | Command::DisablePool { .. }
-        | Command::DrainPool { .. }
-        | Command::MoveWorker { .. }
-        | Command::Drill { .. } => {
+        Command::EnablePool { pool } => pool_command(&operators.figures, pool, PoolCommand::Enable),
+        Command::DisablePool { pool } => pool_command(&operators.figures, pool, PoolCommand::Disable),
+        Command::DrainPool { pool } => pool_command(&operators.figures, pool, PoolCommand::Drain),
+        Command::MoveWorker { .. } | Command::Drill { .. } => {
             Err(Refusal::Conflict("this version of the engine cannot do that".to_owned()))
         }
     }
@@ -68,6 +73,34 @@ fn drain(operators: &Operators) -> Result<Done, Refusal> {
         return Err(Refusal::Conflict("Adit is stopping already".to_owned()));
     }
     Ok(done("draining, then stopping".to_owned(), operators.figures.admission.open() as u64))
+}
+
+/// Has the control of pools do what is asked.
+fn pool_command(figures: &Figures, name: &str, command: PoolCommand) -> Result<Done, Refusal> {
+    let catalogue = figures.pools.catalogue();
+    let pool = catalogue.named(name);
+    let pool = pool.ok_or_else(|| Refusal::NotFound(format!("there is no pool {name:?}")))?;
+    let takes = |pool| figures.pools.standings.of(pool).takes();
+    let has_other = catalogue.pools().any(|other| other.id != pool.id && takes(other.id));
+    if command != PoolCommand::Enable && takes(pool.id) && !has_other {
+        return Err(Refusal::Conflict(format!("{name} is the last usable pool")));
+    }
+    let is_news = figures
+        .pools
+        .command(pool.id, command, COMMAND_WITHIN)
+        .ok_or_else(|| Refusal::Unavailable("the control of pools does not answer in time".to_owned()))?;
+    let (what, already) = match command {
+        PoolCommand::Enable => ("is tried, and used once it works", "is not switched off"),
+        PoolCommand::Disable => ("is used no more; its miners move away now", "is switched off already"),
+        PoolCommand::Drain => {
+            ("gets no new miners; those that need no reconnect for it move away", "drains already")
+        }
+    };
+    if !is_news {
+        return Err(Refusal::Conflict(format!("{name} {already}")));
+    }
+    let miners = figures.shards.iter().map(|shard| shard.pool_counters.of(pool.id).open()).sum();
+    Ok(done(format!("{name} {what}"), miners))
 }
 
 fn disconnect(figures: &Figures, worker: &str) -> Result<Done, Refusal> {

@@ -32,6 +32,7 @@ pub(super) fn view(
             ("connection_limit", counted.get(Counter::RefusedTotal)),
             ("address_limit", counted.get(Counter::RefusedAddress)),
             ("banned", counted.get(Counter::RefusedBanned)),
+            ("no_pool", counted.get(Counter::RefusedNoPool)),
         ]),
         miner_bytes_in: counted.get(Counter::BytesFromMiners),
         miner_bytes_out: counted.get(Counter::BytesToMiners),

@@ -116,6 +116,11 @@ impl Plane {
             // It was reset before we looked.
             return self.counters.count(Counter::AcceptFailed);
         };
+        if !self.pools.has_usable() {
+            // Its own backup pool serves it sooner than we do. Never look alive while dead.
+            log::debug!("{peer}: refused (no pool is usable)");
+            return self.counters.count(Counter::RefusedNoPool);
+        }
         let place = match self.admission.admit(peer.ip(), self.clock.wall_us(self.now) / 1_000) {
             Ok(place) => place,
             Err(refused) => {

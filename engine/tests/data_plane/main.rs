@@ -5,5 +5,6 @@ mod dialling;
 mod ends;
 mod figures;
 mod ledger;
+mod pools;
 mod serving;
 mod support;
