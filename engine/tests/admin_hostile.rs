@@ -59,7 +59,7 @@ fn miners_mine_whatever_http_clients_do() {
     let part = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n";
     let mut clients: Vec<_> = (0..IDLE_COUNT).map(|n| client(admin, &part[..n % part.len()])).collect();
     let pipelined = b"GET /stats/workers HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
-    let oversized = [&b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "[..], &[b'a'; 64 * 1024]].concat();
+    let oversized = [&b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "[..], &vec![b'a'; 64 * 1024]].concat();
     let smuggled = b"POST /drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let noise: Vec<u8> = (0..4_096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for _ in 0..20 {
