@@ -315,7 +315,7 @@ fn sixteen_names_and_not_one_more() {
     );
     rig.take_pool();
     rig.miner(&submit("2", "n15"));
-    assert_eq!(rig.take_pool(), submit("1017", "n15"));
+    assert_eq!(rig.take_pool(), submit("1018", "n15"));
 }
 
 #[test]

@@ -107,9 +107,12 @@ fn a_name_that_belongs_nowhere_is_refused_here() {
     rig.miner(SUBSCRIBE);
     rig.take_pool();
     rig.miner(&authorize(3, "nobody"));
+    assert_eq!(rig.take_miner(), "", "in the order of the handshake");
+    rig.connected(Wire::A);
+    rig.pool("{\"id\":1000,\"result\":[[],\"aaaa\",4]}\n");
     assert_eq!(
         rig.take_miner(),
-        "{\"id\":3,\"result\":null,\"error\":[24,\"Worker belongs to another pool\",null]}\n"
+        "{\"id\":1,\"result\":[[],\"aaaa\",4]}\n{\"id\":3,\"result\":null,\"error\":[24,\"Worker belongs to another pool\",null]}\n"
     );
     assert_eq!(rig.take_pool(), "");
 }

@@ -143,7 +143,7 @@ impl Session {
             Placement::Move(_) => None,
             Placement::Refuse => {
                 cx.odd(Oddity::RefusedNames);
-                return refuse_always(message, replies::WRONG_POOL, cx);
+                return self.refuse_in_order(message, replies::WRONG_POOL, cx);
             }
         };
         let Some(index) = self.name_index(wire, json, message, cx) else { return };
@@ -160,6 +160,16 @@ impl Session {
         if let Placement::Move(pool) = placement {
             cx.tell(Event::Misplaced { pool });
         }
+    }
+
+    /// Answers an authorize with an error, in its turn: miners may wait for earlier answers of the handshake.
+    fn refuse_in_order(&mut self, message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
+        let (id, wire) = (self.pending.next_id(), self.current.unwrap_or(Wire::A));
+        self.open(Some(wire), message, Asked::ExtranonceSubscribe, cx);
+        if let Found::Ticket(ticket) = self.pending.close(wire, id.into()) {
+            self.hold.push(Some(id), |out| replies::error(out, ticket.miner_id.as_bytes(), error));
+        }
+        self.release_held(cx);
     }
 
     /// Answers an authorize by what the pool said to it before the connection was this session's. Whether it did.
@@ -213,13 +223,13 @@ impl Session {
         let known = self.downstream.find(json);
         if known.is_none() && !self.downstream.has_room_for_name() {
             cx.odd(Oddity::RefusedNames);
-            refuse_always(message, replies::TOO_MANY_NAMES, cx);
+            self.refuse_in_order(message, replies::TOO_MANY_NAMES, cx);
             return None;
         }
         let raw = between_quotes(json);
         if raw.len() > NAME_BYTES_MAX {
             cx.odd(Oddity::RefusedNames);
-            refuse_always(message, replies::BAD_NAME, cx);
+            self.refuse_in_order(message, replies::BAD_NAME, cx);
             return None;
         }
         let Some(wire) = wire else { return known.or_else(|| Some(self.downstream.add_name(raw))) };
@@ -232,7 +242,7 @@ impl Session {
         let spelling = known.and_then(|index| self.downstream.name(index)).map_or(raw, |name| &name.raw);
         let Ok(upstream) = cx.shared.workers.assign(self.wire(wire).pool, spelling) else {
             cx.odd(Oddity::RefusedNames);
-            refuse_always(message, replies::BAD_NAME, cx);
+            self.refuse_in_order(message, replies::BAD_NAME, cx);
             return None;
         };
         let index = known.unwrap_or_else(|| self.downstream.add_name(raw));

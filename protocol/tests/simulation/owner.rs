@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use adit_protocol::event::{CloseReason, Event, Gone, MoveReason, Wire};
 use adit_protocol::names::NameError;
-use adit_protocol::pool::{Asks, PoolId, Router};
+use adit_protocol::pool::{Asks, Placement, PoolId, Router};
 use adit_protocol::workers::Workers;
 
 use crate::pool::Connection;
 use crate::random::Random;
 use crate::world::{What, World};
 
-/// Chooses any pool for a new miner, and now and then none.
+/// Chooses any pool for a new miner, and now and then none; finds now and then that a name belongs elsewhere.
 pub struct AnyPool {
     pub random: Random,
     pub count: usize,
@@ -23,6 +23,14 @@ impl Router for AnyPool {
     fn choose(&mut self, _: &Asks<'_>) -> Option<PoolId> {
         let any = PoolId(1 + self.random.below(self.count as u64) as u16);
         (!self.random.chance(1)).then_some(any)
+    }
+
+    fn place(&mut self, _: &Asks<'_>, _: PoolId) -> Placement {
+        match self.random.below(100) {
+            0..10 => Placement::Move(PoolId(1 + self.random.below(self.count as u64) as u16)),
+            10..12 => Placement::Refuse,
+            _ => Placement::Stay,
+        }
     }
 }
 
@@ -102,6 +110,7 @@ impl World {
                 self.keep(lane, wire)?;
             }
             Event::Subscribing if self.random.chance(60) => self.give_kept(lane)?,
+            Event::Misplaced { pool } => self.prepare(lane, pool, MoveReason::Placement)?,
             Event::Reconnect { pool, .. } => {
                 let mut told = None;
                 self.call(lane, |session, _| told = session.take_reconnect())?;
