@@ -53,10 +53,10 @@ impl Plane {
                 self.close_wire(key, wire);
                 self.decisions.push((key, Decision::LoginFailed(pool)));
             }
-            Event::Prepared { wire, pool, can_switch } => {
+            Event::Prepared { pool, can_switch, .. } => {
                 self.first_job_came(key, pool);
                 if !can_switch {
-                    self.decisions.push((key, Decision::CannotFollow(wire, pool)));
+                    self.decisions.push((key, Decision::CannotFollow(pool)));
                 }
             }
             Event::Switched { from, to, reason, began, .. } => self.switched(key, from, to, reason, began),

@@ -51,8 +51,8 @@ pub(super) struct Moves {
     hold_until: Moment,
     /// Whether it was moved, other than to where its name belongs.
     has_moved: bool,
-    /// What an operator wants it to be at, whatever else counts.
-    pub(super) ordered: Option<(PoolId, MoveReason)>,
+    /// When a miner that cannot be switched live is closed, so that it comes back to the pool that is ready for it.
+    pub(super) close_at: Moment,
 }
 
 impl Default for Moves {
@@ -68,7 +68,7 @@ impl Default for Moves {
             next_at: Moment::NEVER,
             hold_until: Moment(0),
             has_moved: false,
-            ordered: None,
+            close_at: Moment::NEVER,
         }
     }
 }
@@ -76,7 +76,7 @@ impl Default for Moves {
 impl Moves {
     /// When this session's pool is to be looked at.
     pub(super) fn deadline(&self) -> Moment {
-        self.next_at.min(self.given_up_at)
+        self.next_at.min(self.given_up_at).min(self.close_at)
     }
 
     fn tried(&self) -> &[PoolId] {
@@ -103,7 +103,7 @@ pub(super) enum Decision {
     /// It cannot be logged in there.
     LoginFailed(PoolId),
     /// It could go elsewhere, but not on its miner's present connection.
-    CannotFollow(Wire, PoolId),
+    CannotFollow(PoolId),
 }
 
 impl Plane {
@@ -117,7 +117,7 @@ impl Plane {
                 match decision {
                     Decision::Lost(pool, why) => self.pool_lost(key, pool, why),
                     Decision::LoginFailed(pool) => self.login_failed(key, pool),
-                    Decision::CannotFollow(wire, pool) => self.cannot_follow(key, wire, pool),
+                    Decision::CannotFollow(pool) => self.cannot_follow(key, pool),
                 }
             }
         }
@@ -150,7 +150,7 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let (now, at) = (self.now, pair.session.pool());
         pair.moves.note_tried(pool);
-        pair.moves.ordered = None;
+        pair.moves.close_at = Moment::NEVER;
         if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
@@ -320,6 +320,9 @@ impl Plane {
             let why = pair.moves.lost.unwrap_or(CloseReason::NoPool);
             return self.end_session(key, why, now);
         }
+        if pair.moves.close_at <= now {
+            return self.end_session(key, CloseReason::Moved, now);
+        }
         if pair.moves.next_at > now {
             return;
         }
@@ -328,8 +331,7 @@ impl Plane {
         if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
-        let ordered = pair.moves.ordered;
-        if let Some((pool, reason)) = ordered.or_else(|| self.better(key)) {
+        if let Some((pool, reason)) = self.better(key) {
             self.start_move(key, pool, reason);
         }
     }
