@@ -14,7 +14,7 @@ fn miners_of_a_frozen_pool_work_for_the_standby_and_what_it_says_later_harms_nob
 #[test]
 fn a_pool_without_shares_is_left_when_it_is_silent_for_too_long() {
     // No share is due for so long that its deadline can be what told.
-    let settings = ["timeouts.submit_reply_ms=600000", "timeouts.pool_silence_ms=6000"];
+    let settings = ["timeouts.submit_reply_ms=600000", "timeouts.pool_silence_ms=10000"];
     let scene = Scene::at_main(&settings);
     scene.main.freeze().expect("the pool stops");
     scene.wait_for_all_at(&scene.standby.tag());

@@ -6,7 +6,7 @@ use crate::support::Scene;
 
 #[test]
 fn a_pool_that_never_answers_a_handshake_keeps_no_miner() {
-    let scene = Scene::start(Habit::Mute, &["timeouts.first_job_ms=4000"]);
+    let scene = Scene::start(Habit::Mute, &["timeouts.first_job_ms=8000"]);
     scene.wait_for_all_at(&scene.standby.tag());
     let ended = scene.end();
     assert!(ended.report.arrivals.iter().all(|arrival| *arrival.to == *"b000"), "nobody mined elsewhere");

@@ -27,8 +27,8 @@ const SETTINGS: [&str; 8] = [
     "failover.backoff_max_ms=1000",
     "failover.close_jitter_ms=300",
     "failover.rejects_run_count=5",
-    "timeouts.submit_reply_ms=4000",
-    "timeouts.handshake_reply_ms=4000",
+    "timeouts.submit_reply_ms=8000",
+    "timeouts.handshake_reply_ms=8000",
 ];
 
 /// Everything of a test that runs.
