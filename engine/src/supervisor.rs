@@ -229,6 +229,12 @@ impl Running {
         &self.listen_addresses
     }
 
+    /// The shards' mailboxes.
+    #[cfg(test)]
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox<Mail>>> {
+        self.shards.iter().map(|shard| shard.mailbox.clone()).collect()
+    }
+
     /// The reading ends of what shards publish.
     pub fn figures(&self) -> &Figures {
         &self.figures

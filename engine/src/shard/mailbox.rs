@@ -3,7 +3,8 @@
 //!
 //! The shard says where it is: *running* (it will see the flag), *waiting* in its ring (an eventfd that the ring reads
 //! wakes it), or *parked* in glommio (the eventfd that the task sleeps on wakes it; signalling it through the ring's one
-//! would nest two eventfds, and Linux 6.18 loses nested signals). A sender first raises the flag and then looks where the
+//! would nest two eventfds, and Linux 6.18 loses nested signals). Who saw it wait may come late, when it is parked already:
+//! then both are signalled. A sender first raises the flag and then looks where the
 //! shard is; the shard first says where it goes and then looks at the flag. So one of them sees the other.
 
 use std::sync::Arc;
@@ -47,11 +48,33 @@ impl<T> Mailbox<T> {
         self.queue.push(message)?;
         self.has_mail.store(true, SeqCst);
         match self.whereabouts.load(SeqCst) {
-            WAITING => self.ring.signal(),
+            WAITING => self.call_into_ring(),
             PARKED => self.park.signal(),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Wakes a shard that was seen to wait in its ring, and may be parked by now.
+    ///
+    /// The second signal is for that case: the first one then leaves work in the ring that the kernel tells nobody of,
+    /// and as it tells only of the first piece of work, of nothing that comes after it either. The shard would sleep for
+    /// ever. A shard that does wait in its ring only fails to sleep the next time it parks.
+    fn call_into_ring(&self) {
+        self.ring.signal();
+        self.park.signal();
+    }
+
+    /// What a sender does that was held up after it saw the shard wait.
+    #[cfg(test)]
+    pub(super) fn call_late(&self) {
+        self.call_into_ring();
+    }
+
+    /// Whether the shard is parked.
+    #[cfg(test)]
+    pub(super) fn is_parked(&self) -> bool {
+        self.whereabouts.load(SeqCst) == PARKED
     }
 
     /// The shard is about to wait in its ring. True if it must not, since there is mail.

@@ -79,6 +79,34 @@ fn a_bug_in_a_session_ends_that_session_only() {
     adit.join().unwrap();
 }
 
+#[test]
+fn a_call_that_comes_after_the_shard_went_to_sleep_leaves_nobody_asleep() {
+    let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = pool.local_addr().unwrap().port();
+    let mut settings = Settings::with_pool(PoolSettings::transparent("127.0.0.1", port));
+    settings.listeners = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+    settings.shards = Some(1.try_into().unwrap());
+    settings.pin = false;
+    let adit = Supervisor::start(settings).unwrap();
+    let mailbox = adit.mailboxes().remove(0);
+    for _ in 0..20 {
+        let start = Instant::now();
+        while !mailbox.is_parked() {
+            assert!(start.elapsed() < LIMIT);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        mailbox.call_late();
+        let mut miner = TcpStream::connect(adit.listen_addrs()[0]).unwrap();
+        miner.set_read_timeout(Some(LIMIT)).unwrap();
+        miner.write_all(b"{\"id\":1,\"method\":\"mining.none\",\"params\":[]\n").unwrap();
+        let mut answer = String::new();
+        BufReader::new(&miner).read_line(&mut answer).expect("the shard serves");
+        assert!(answer.contains("error"), "{answer}");
+    }
+    adit.stop(Duration::ZERO);
+    adit.join().unwrap();
+}
+
 /// Where a plane's news wait, and the one who listens to them.
 type News = (Arc<Line>, adit_admin::events::Inbox);
 
