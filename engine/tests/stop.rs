@@ -44,9 +44,8 @@ fn a_pool_that_stays_silent_does_not_hold_up_the_end() {
     assert_eq!((message.id(), message.verdict()), (Some("7"), Verdict::Rejected(20)), "{answer}");
     pair.miner.expect_close();
     assert!(bench.adit.ends_within(PATIENCE).is_some_and(|status| status.success()));
-    // Not before its time, and long before the submit's own deadline of 15 s.
     let took = told.elapsed();
-    assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(12), "{took:?}");
+    assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::pools::control::PoolControl;
 use crate::pools::counters::pool_counters;
 use crate::ring::eventfd::EventFd;
 use crate::settings::{PoolSettings, Settings};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Running, Supervisor};
 use crate::vitals;
 use crate::workers::Registry;
 
@@ -39,15 +39,20 @@ pub(super) fn panic_on_purpose(bytes: &[u8]) {
     assert!(!bytes.starts_with(PANIC), "on purpose");
 }
 
-#[test]
-fn a_bug_in_a_session_ends_that_session_only() {
-    let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+/// A running Adit of one shard.
+fn one_shard(pool: &TcpListener) -> Running {
     let port = pool.local_addr().unwrap().port();
     let mut settings = Settings::with_pool(PoolSettings::transparent("127.0.0.1", port));
     settings.listeners = vec![(Ipv4Addr::LOCALHOST, 0).into()];
     settings.shards = Some(1.try_into().unwrap());
     settings.pin = false;
-    let adit = Supervisor::start(settings).unwrap();
+    Supervisor::start(settings).unwrap()
+}
+
+#[test]
+fn a_bug_in_a_session_ends_that_session_only() {
+    let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let adit = one_shard(&pool);
     let connect = || {
         let mut miner = TcpStream::connect(adit.listen_addrs()[0]).unwrap();
         miner.set_read_timeout(Some(LIMIT)).unwrap();
@@ -82,12 +87,7 @@ fn a_bug_in_a_session_ends_that_session_only() {
 #[test]
 fn a_call_that_comes_after_the_shard_went_to_sleep_leaves_nobody_asleep() {
     let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = pool.local_addr().unwrap().port();
-    let mut settings = Settings::with_pool(PoolSettings::transparent("127.0.0.1", port));
-    settings.listeners = vec![(Ipv4Addr::LOCALHOST, 0).into()];
-    settings.shards = Some(1.try_into().unwrap());
-    settings.pin = false;
-    let adit = Supervisor::start(settings).unwrap();
+    let adit = one_shard(&pool);
     let mailbox = adit.mailboxes().remove(0);
     for _ in 0..20 {
         let start = Instant::now();

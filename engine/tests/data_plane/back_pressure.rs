@@ -178,7 +178,7 @@ fn a_hundred_stalled_miners_do_not_stop_the_others() {
         assert!(miner.line().unwrap().unwrap().contains("true"));
         slowest = slowest.max(start.elapsed());
     }
-    assert!(slowest < LIMIT / 2, "{slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     drop(stalled);
     stop(adit);
 }

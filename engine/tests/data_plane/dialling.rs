@@ -46,13 +46,13 @@ fn a_connect_that_nobody_answers_ends_at_its_deadline() {
         fillers.push(filler);
         assert!(fillers.len() < 100, "the queue does not fill");
     }
-    let adit = adit(pool, |settings| settings.timeouts.connect_ms = 300);
+    let adit = adit(pool, |settings| settings.pools[0].timeouts.connect_ms = 300);
     let start = Instant::now();
     let mut miner = Peer::connect(address(&adit));
     miner.send(SUBSCRIBE).unwrap();
     miner.rest().unwrap();
     let elapsed = start.elapsed();
-    assert!(elapsed >= Duration::from_millis(300), "{elapsed:?}");
+    assert!((300..1_500).contains(&elapsed.as_millis()), "{elapsed:?}");
     assert_eq!(adit.counters().closed(CloseReason::PoolConnectTimeout), 1);
     wait_until("the socket is closed", || adit.connections_open() == 0);
     stop(adit);
