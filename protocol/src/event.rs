@@ -242,10 +242,18 @@ pub enum Oddity {
 /// What happened. Drained by the owner after each call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
-    /// The first valid request came: connect this wire to this pool. At most once per session.
+    /// The first valid request came: connect this wire to this pool. At most once per session, and not after
+    /// [`Event::Arrived`].
     Dial {
         /// A place that is free.
         wire: Wire,
+        /// The pool that the router chose.
+        pool: PoolId,
+    },
+    /// The first valid request came, and something is kept for the miner ([`Router::keeps`](crate::pool::Router::keeps)), so
+    /// nothing is dialled and its requests wait: give it that ([`Session::adopt`](crate::session::Session::adopt)), or
+    /// prepare a pool. In the place of [`Event::Dial`].
+    Arrived {
         /// The pool that the router chose.
         pool: PoolId,
     },

@@ -281,9 +281,9 @@ impl Pending {
         self.check();
     }
 
-    /// Closes the oldest parked request.
-    pub fn unpark(&mut self) -> Option<(u32, Ticket)> {
-        let parked = |slot: &Slot| matches!(slot, Slot::Open(ticket) if ticket.wire.is_none());
+    /// Closes the oldest parked request of those that `is_wanted`.
+    pub fn unpark(&mut self, is_wanted: impl Fn(&Asked) -> bool) -> Option<(u32, Ticket)> {
+        let parked = |slot: &Slot| matches!(slot, Slot::Open(ticket) if ticket.wire.is_none() && is_wanted(&ticket.asked));
         let index = self.slots.iter().position(parked)?;
         let Slot::Open(ticket) = std::mem::replace(&mut self.slots[index], Slot::Done) else { return None };
         self.forget(&ticket);

@@ -115,6 +115,12 @@ pub trait Router {
     /// The pool for a miner that just made its first valid request. `None`: there is none, and the miner is sent away.
     fn choose(&mut self, asks: &Asks<'_>) -> Option<PoolId>;
 
+    /// Whether a connection that was prepared earlier is kept for this miner, to whom `pool` was just given. Then no other
+    /// one is made: [`Event::Arrived`](crate::event::Event::Arrived) asks the owner for it.
+    fn keeps(&mut self, _asks: &Asks<'_>, _pool: PoolId) -> bool {
+        false
+    }
+
     /// Whether the name in `asks` belongs to `pool`, which the miner has.
     fn place(&mut self, _asks: &Asks<'_>, _pool: PoolId) -> Placement {
         Placement::Stay

@@ -2,8 +2,8 @@
 
 mod rig;
 
-use adit_protocol::event::{CloseReason, Event, MoveReason, Oddity, Wire};
-use adit_protocol::pool::PoolId;
+use adit_protocol::event::{CloseReason, Event, Gone, MoveReason, Oddity, Side, Wire};
+use adit_protocol::pool::{Asks, PoolId, Router};
 use adit_protocol::session::{Prepared, Session};
 use rig::{ORIGIN, Rig};
 
@@ -106,7 +106,7 @@ fn a_connection_is_given_back_where_it_is_not_wanted() {
     back(&mut rig);
     let mut left = None;
     rig.call(|session, cx| left = session.adopt(Wire::B, kept, MoveReason::Kept, cx).err());
-    let kept = left.take().expect("before subscribe");
+    let kept = left.take().expect("before its first request");
     rig.miner(SUBSCRIBE);
     rig.call(|session, cx| left = session.adopt(Wire::A, kept, MoveReason::Kept, cx).err());
     left.expect("the place is taken").discard(&mut rig.shared);
@@ -131,4 +131,98 @@ fn a_session_without_a_miner_fills_the_stock() {
     assert!(rig.take_miner().starts_with("{\"id\":\"s\",\"result\":[[],\"beef\",8]}\n"));
     rig.miner(&authorize(5, "a.b"));
     assert_eq!(rig.take_wire(Wire::B), authorize(1001, "P2.a.b"), "it costs one authorize");
+}
+
+/// Has something for everybody.
+struct Keeper;
+
+impl Router for Keeper {
+    fn choose(&mut self, _: &Asks<'_>) -> Option<PoolId> {
+        Some(rig::POOL)
+    }
+
+    fn keeps(&mut self, _: &Asks<'_>, _: PoolId) -> bool {
+        true
+    }
+}
+
+const CONFIGURE: &str = "{\"id\":\"c\",\"method\":\"mining.configure\",\"params\":[[\"version-rolling\"],{\"version-rolling.mask\":\"00c00000\"}]}\n";
+
+#[test]
+fn a_miner_for_whom_something_is_kept_costs_no_other_connection() {
+    let mut rig = Rig::default();
+    let kept = kept(&mut rig);
+    rig.shared.router = Box::new(Keeper);
+    back(&mut rig);
+    rig.miner(&format!("{SUBSCRIBE}{}", authorize(5, "a.b")));
+    assert_eq!(rig.events, [Event::Arrived { pool: rig::POOL }, Event::Subscribing], "nothing is dialled");
+    assert_eq!((rig.take_wire(Wire::A), rig.take_miner()), (String::new(), String::new()));
+    adopt(&mut rig, kept);
+    assert_eq!(rig.take_wire(Wire::B), "", "the pool knows all of it");
+    let heard = rig.take_miner();
+    assert!(
+        heard.starts_with("{\"id\":\"s\",\"result\":[[],\"beef\",8]}\n{\"id\":5,\"result\":true"),
+        "{heard}"
+    );
+    assert!(heard.ends_with(JOB), "{heard}");
+}
+
+#[test]
+fn a_miner_that_waits_for_the_answer_to_configure_has_it_before_it_subscribes() {
+    let mut rig = Rig::default();
+    let kept = kept(&mut rig);
+    rig.shared.router = Box::new(Keeper);
+    back(&mut rig);
+    rig.miner(CONFIGURE);
+    adopt(&mut rig, kept);
+    let asked = rig.take_wire(Wire::B);
+    assert!(
+        asked.starts_with("{\"id\":1004,\"method\":\"mining.configure\""),
+        "it never asked that: {asked}"
+    );
+    let granted = "\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"00c00000\"}}\n";
+    rig.on(Wire::B, &format!("{{\"id\":1004,{granted}"));
+    assert_eq!(rig.take_miner(), format!("{{\"id\":\"c\",{granted}"), "and nothing else yet");
+    rig.miner(SUBSCRIBE);
+    let heard = rig.take_miner();
+    assert!(heard.starts_with("{\"id\":\"s\",\"result\":[[],\"beef\",8]}\n"), "{heard}");
+    assert!(!heard.contains("set_version_mask"), "it knows: {heard}");
+    assert_eq!(rig.take_wire(Wire::B), "");
+}
+
+#[test]
+fn a_kept_connection_that_dies_before_the_miner_subscribes_leaves_it_to_another_pool() {
+    let mut rig = Rig::default();
+    let kept = kept(&mut rig);
+    rig.shared.router = Box::new(Keeper);
+    back(&mut rig);
+    rig.miner(CONFIGURE);
+    adopt(&mut rig, kept);
+    rig.on(
+        Wire::B,
+        "{\"id\":1004,\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"00c00000\"}}\n",
+    );
+    rig.take_miner();
+    rig.call(|session, cx| session.gone(Side::Pool(Wire::B), Gone::Closed, cx));
+    rig.take_wire(Wire::B);
+    rig.prepare(Wire::A, rig::POOL, MoveReason::PoolLost);
+    rig.connected(Wire::A);
+    rig.miner(SUBSCRIBE);
+    let asked = rig.take_wire(Wire::A);
+    assert!(asked.contains("mining.configure") && asked.contains("mining.subscribe"), "{asked}");
+    let id_of = |method: &str| {
+        let line = asked.lines().find(|line| line.contains(method)).expect("asked");
+        line[6..10].to_owned()
+    };
+    let mask = "{\"version-rolling\":true,\"version-rolling.mask\":\"00800000\"}";
+    let configured = format!("{{\"id\":{},\"result\":{mask}}}\n", id_of("mining.configure"));
+    rig.on(
+        Wire::A,
+        &format!("{configured}{{\"id\":{},\"result\":[[],\"f00d\",8]}}\n", id_of("mining.subscribe")),
+    );
+    let heard = rig.take_miner();
+    assert!(
+        heard.contains("\"id\":\"s\"") && heard.contains("[\"00800000\"]"),
+        "another mask is told: {heard}"
+    );
 }

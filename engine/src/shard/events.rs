@@ -64,6 +64,8 @@ impl Plane {
             Event::Finish(reason) => self.finish(key, reason),
             // Nothing is kept yet that could be given to the session, and nothing is followed.
             Event::Reconnect { .. } | Event::Subscribing | Event::Misplaced { .. } => {}
+            // Told only where the router keeps something.
+            Event::Arrived { .. } => {}
             Event::Subscribed { .. } => {
                 self.counters.count(Counter::Subscribed);
                 if let Some(pair) = self.pairs.get_mut(key) {

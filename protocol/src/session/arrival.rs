@@ -89,6 +89,11 @@ impl Session {
             self.finish(CloseReason::NoPool, cx);
             return false;
         };
+        if cx.shared.router.keeps(&asks, pool) {
+            self.pool = pool;
+            cx.tell(Event::Arrived { pool });
+            return true;
+        }
         let wire = Wire::A;
         *self.wire_mut(wire) = Upstream::dialling(pool, cx.shared.terms.of(pool));
         (self.current, self.pool) = (Some(wire), pool);

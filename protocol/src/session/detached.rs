@@ -77,8 +77,8 @@ impl Session {
     }
 
     /// Gives the session a prepared connection of its own on a free wire. What the miner asked and the pool does not know
-    /// yet is asked; then the miner is switched as after a login. Before the miner's subscribe and while the place is
-    /// taken the connection is given back.
+    /// yet is asked; then the miner is switched as after a login, but not before it asks to subscribe. Before the miner's
+    /// first request and while the place is taken the connection is given back.
     pub fn adopt(
         &mut self,
         wire: Wire,
@@ -87,7 +87,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Box<Prepared>> {
         let is_free = self.wire(wire).link == Link::Idle;
-        let wants = !self.finished && self.settling.is_none() && self.downstream.stage == Stage::Subscribing;
+        let wants = !self.finished && self.settling.is_none() && self.downstream.stage >= Stage::Speaking;
         if !is_free || !wants {
             return Err(prepared);
         }

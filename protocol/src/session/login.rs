@@ -45,6 +45,11 @@ impl Session {
         Wire::ALL.into_iter().find(is_free).or_else(|| Wire::ALL.into_iter().find(lingers))
     }
 
+    /// Whether there is no connection on this wire, nor one on its way.
+    pub fn is_free(&self, wire: Wire) -> bool {
+        self.wire(wire).link == Link::Idle
+    }
+
     /// Begins to prepare `pool` on `wire`, which the owner then connects. False, and nothing is done, if the place is
     /// taken by a current or a prepared connection, the session ends, or the miner has not asked for anything yet (only
     /// [`MoveReason::Stock`] goes without a miner). A lingering connection there ends by it, as
@@ -105,7 +110,11 @@ impl Session {
                     }
                     self.also_configure(wire, cx);
                 }
-                LoginStep::Subscribe => self.also_subscribe(wire, cx),
+                LoginStep::Subscribe => {
+                    self.also_subscribe(wire, cx);
+                    // A connection that was kept is subscribed already.
+                    self.check_login(wire, cx);
+                }
                 LoginStep::ExtranonceSubscribe => {
                     self.also_ask(wire, step, "mining.extranonce.subscribe", b"[]", cx);
                     // It may have been all that was missing.
@@ -139,6 +148,11 @@ impl Session {
         let Some(login) = &mut upstream.login else { return };
         if login.name(index).is_some() || login.names.len() > usize::from(u8::MAX) {
             return;
+        }
+        if let Some(at) = upstream.spare_names.iter().position(|spare| spare.raw == name.raw) {
+            let spare = upstream.spare_names.swap_remove(at);
+            login.names.push(LoginName { index: Some(index), step: Step::Answered(spare.answer) });
+            return upstream.set_name_json(index, spare.json);
         }
         // A name that cannot be sent to this pool is one that it refuses.
         let assigned = cx.shared.workers.assign(upstream.pool, &name.raw);

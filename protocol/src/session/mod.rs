@@ -1,7 +1,8 @@
 //! A session: the protocol state of one miner and its pools. Bytes and a moment go in, bytes and events come out.
 //!
 //! Calling order: [`Session::new`] at accept; [`Session::receive`] for bytes of any side; on [`Event::Dial`] the owner
-//! connects that wire and later calls [`Session::connected`], or [`Session::gone`] with the reason; [`Session::timeout`]
+//! connects that wire and later calls [`Session::connected`], or [`Session::gone`] with the reason (on [`Event::Arrived`] it
+//! has a connection at hand instead, and calls [`Session::adopt`]); [`Session::timeout`]
 //! when [`Session::deadline`] has come; [`Session::end`] to settle and end. After [`Event::PoolLost`] it is the owner who
 //! decides what becomes of the session. After [`Event::Finish`] the owner flushes and closes; further calls are harmless
 //! and do nothing.

@@ -36,9 +36,41 @@ impl Session {
             login.until = Moment::NEVER;
             cx.tell(Event::Prepared { wire, pool, can_switch });
         }
-        if can_switch && self.settling.is_none() && !self.is_for_stock(wire) {
-            self.switch(wire, cx);
+        if !can_switch || self.settling.is_some() || self.is_for_stock(wire) {
+            return;
         }
+        if self.is_ahead_of_miner(wire) {
+            return self.answer_configure_ahead(wire, cx);
+        }
+        self.switch(wire, cx);
+    }
+
+    /// Whether the pool was asked to subscribe, and the miner has not asked yet: a connection that was kept.
+    fn is_ahead_of_miner(&self, wire: Wire) -> bool {
+        let login = self.wire(wire).login.as_ref();
+        self.downstream.stage != Stage::Subscribing
+            && login.is_some_and(|login| !matches!(login.subscribe, Step::Unasked))
+    }
+
+    /// Answers a configure that waits, before the miner is switched: some subscribe only once they have its answer.
+    fn answer_configure_ahead(&mut self, wire: Wire, cx: &mut Context<'_>) {
+        let upstream = &mut self.wires[wire.index()];
+        let Some(login) = &upstream.login else { return };
+        while let Some((id, ticket)) = self.pending.unpark(|asked| matches!(asked, Asked::Configure(_))) {
+            let miner_id = &ticket.miner_id;
+            match (login.configure.answer(), &ticket.asked) {
+                (Some(answer), _) => self.hold.push(Some(id), |out| answer.write(out, miner_id.as_bytes())),
+                (None, Asked::Configure(codes)) => {
+                    upstream.version_mask = 0;
+                    self.hold.push(Some(id), |out| replies::configure_refused(out, miner_id, codes));
+                }
+                (None, _) => {}
+            }
+            // What the miner was told is in force, whatever becomes of this connection.
+            upstream.version_mask &= self.downstream.mask_asked.unwrap_or(0);
+            self.downstream.left_with.1 = upstream.version_mask;
+        }
+        self.hold.release(self.pending.earliest_handshake(), cx.to_miner);
     }
 
     /// The extranonce and the version mask in force at the miner.
@@ -86,7 +118,7 @@ impl Session {
     /// Answers the requests that were parked from what this pool said to the login.
     fn answer_parked(&mut self, wire: Wire, login: &Login, cx: &mut Context<'_>) -> Told {
         let mut told = Told::default();
-        while let Some((id, ticket)) = self.pending.unpark() {
+        while let Some((id, ticket)) = self.pending.unpark(|_| true) {
             let Ticket { miner_id, asked, .. } = ticket;
             let step = match &asked {
                 Asked::Configure(_) => Some(&login.configure),

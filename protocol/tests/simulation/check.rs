@@ -23,6 +23,7 @@ pub struct Totals {
     pub cannot_switch: usize,
     pub wires_done: usize,
     pub adopted: usize,
+    pub ahead: usize,
     pub renamed: usize,
     pub close_reasons: BTreeMap<String, usize>,
 }
@@ -43,6 +44,7 @@ impl Totals {
         self.cannot_switch += other.cannot_switch;
         self.wires_done += other.wires_done;
         self.adopted += other.adopted;
+        self.ahead += other.ahead;
         self.renamed += other.renamed;
         for (reason, count) in &other.close_reasons {
             *self.close_reasons.entry(reason.clone()).or_default() += count;
@@ -65,6 +67,7 @@ impl Totals {
             self.cannot_switch,
             self.wires_done,
             self.adopted,
+            self.ahead,
             self.renamed,
         ];
         assert!(seen.iter().all(|&count| count > 0), "{self:?}");

@@ -25,6 +25,10 @@ impl Router for AnyPool {
         (!self.random.chance(1)).then_some(any)
     }
 
+    fn keeps(&mut self, _: &Asks<'_>, _: PoolId) -> bool {
+        self.random.chance(40)
+    }
+
     fn place(&mut self, _: &Asks<'_>, _: PoolId) -> Placement {
         match self.random.below(100) {
             0..10 => Placement::Move(PoolId(1 + self.random.below(self.count as u64) as u16)),
@@ -109,6 +113,14 @@ impl World {
             Event::Prepared { wire, can_switch: false, .. } if self.random.chance(60) => {
                 self.keep(lane, wire)?;
             }
+            Event::Arrived { pool } => {
+                if self.random.chance(80) {
+                    self.give_kept(lane)?;
+                }
+                if self.lanes[lane].wires == [None; 2] {
+                    self.prepare(lane, pool, MoveReason::PoolLost)?;
+                }
+            }
             Event::Subscribing if self.random.chance(60) => self.give_kept(lane)?,
             Event::Misplaced { pool } => self.prepare(lane, pool, MoveReason::Placement)?,
             Event::Reconnect { pool, .. } => {
@@ -166,6 +178,8 @@ impl World {
             return Ok(());
         }
         self.adopted += 1;
+        self.ahead += usize::from(self.lanes[lane].current.is_none());
+        self.lanes[lane].connected_once = true;
         for line in std::mem::take(&mut self.connections[number].backlog) {
             self.transmit_from_pool(number, line.as_bytes(), None);
         }

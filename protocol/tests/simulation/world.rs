@@ -75,6 +75,8 @@ pub struct World {
     pub connections: Vec<Connection>,
     pub kept: Vec<(usize, Box<Prepared>)>,
     pub adopted: usize,
+    /// Those adopted by a miner that did not subscribe until then.
+    pub ahead: usize,
     renamed: usize,
     name_uses: Rc<Cell<i64>>,
     queue: BinaryHeap<Reverse<(u64, usize)>>,
@@ -100,7 +102,8 @@ impl World {
     }
 
     fn end(mut self) -> Result<Totals, String> {
-        let mut totals = Totals { adopted: self.adopted, renamed: self.renamed, ..Totals::default() };
+        let mut totals =
+            Totals { adopted: self.adopted, ahead: self.ahead, renamed: self.renamed, ..Totals::default() };
         for (_, prepared) in std::mem::take(&mut self.kept) {
             prepared.discard(&mut self.shared);
         }
@@ -156,6 +159,7 @@ impl World {
             connections: Vec::new(),
             kept: Vec::new(),
             adopted: 0,
+            ahead: 0,
             renamed: 0,
             name_uses,
             queue: BinaryHeap::new(),
