@@ -441,8 +441,8 @@ impl PoolControl {
     /// When a pool has been good for long enough that miners may leave another one for it.
     fn settles_at(&self, breaker: &Breaker) -> Moment {
         match breaker.good_since() {
-            // At the start there is nothing to come back from.
-            Some(since) if breaker.reason() == super::breaker::Reason::Untried => since,
+            // There is nothing to come back from.
+            Some(since) if !breaker.was_bad() => since,
             Some(since) => since.plus_ms(self.catalogue.settings().failover.good_ms),
             None => Moment::NEVER,
         }
@@ -476,7 +476,8 @@ impl ProbeError {
         match self {
             Self::NoAddress | Self::Connect(_) => Failure::Dial,
             Self::Closed(_) => Failure::ClosedEarly,
-            Self::Silent(_) | Self::Refused(_) => Failure::Handshake,
+            Self::Silent(_) => Failure::Handshake,
+            Self::Refused(_) => Failure::Refused,
             Self::NoJob => Failure::NoJob,
             Self::NameRefused(_) => Failure::NameRefused,
             Self::Garbage => Failure::Garbage,

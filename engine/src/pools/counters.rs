@@ -75,6 +75,12 @@ impl PoolCounterWriter {
         cell.store(cell.load(Ordering::Relaxed).wrapping_add(n as u64), Ordering::Relaxed);
     }
 
+    /// Shares of this shard that a pool accepted.
+    pub fn accepted(&self, pool: PoolId) -> u64 {
+        let cells = self.0.0.get(usize::from(pool.0)).and_then(OnceLock::get);
+        cells.map_or(0, |cells| cells[PoolCounter::Accepted as usize].load(Ordering::Relaxed))
+    }
+
     /// A share ended.
     #[inline]
     pub fn share(&mut self, pool: PoolId, outcome: Outcome) {

@@ -8,7 +8,7 @@ use super::moves::Decision;
 use super::pair::Key;
 use super::plane::Plane;
 use crate::counters::Counter;
-use crate::pools::breaker::{Failure, Report};
+use crate::pools::breaker::Failure;
 use crate::pools::counters::PoolCounter;
 use crate::vitals::Stage;
 
@@ -80,13 +80,10 @@ impl Plane {
             Event::AuthorizeRefused { pool, worked } => {
                 self.counters.count(Counter::AuthorizeRefused);
                 if worked {
-                    self.report(pool, Report::Failed(Failure::NameRefused), self.now);
+                    self.report_failed(key, pool, Failure::NameRefused, self.now);
                 }
             }
-            Event::UnansweredSubmit { pool } => {
-                let waited_ms = self.shared.terms.of(pool).deadlines.submit_reply_ms;
-                self.report(pool, Report::Failed(Failure::SubmitUnanswered), self.ago(waited_ms));
-            }
+            Event::UnansweredSubmit { pool } => self.submit_unanswered(key, pool),
         }
     }
 

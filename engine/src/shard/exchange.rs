@@ -348,6 +348,7 @@ impl Plane {
             }
         } else if !pause && end.paused {
             end.paused = false;
+            end.resumed_at = self.now;
             self.arm_receive(key, side);
         }
     }

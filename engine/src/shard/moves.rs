@@ -338,10 +338,11 @@ impl Plane {
 
     /// What a login that failed says about its pool.
     pub(super) fn report_login_failed(&mut self, key: Key, wire: Wire, why: LoginFailure) {
-        use crate::pools::breaker::{Failure, Report};
+        use crate::pools::breaker::Failure;
         let failure = match why {
             LoginFailure::Lost(why) => return self.report_lost(key, wire, why),
-            LoginFailure::Unanswered | LoginFailure::SubscribeRefused => Failure::Handshake,
+            LoginFailure::Unanswered => Failure::Handshake,
+            LoginFailure::SubscribeRefused => Failure::Refused,
             LoginFailure::NoJob => Failure::NoJob,
             LoginFailure::NamesRefused => Failure::NameRefused,
             LoginFailure::NoRoom => return,
@@ -349,7 +350,7 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let (pool, began) = (pair.wire(wire).pool, pair.wire(wire).opened_at);
         self.pool_counters.count(pool, PoolCounter::LoginsFailed);
-        self.report(pool, Report::Failed(failure), began);
+        self.report_failed(key, pool, failure, began);
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) struct End {
     pub(super) finished: bool,
     /// Until when a connection that takes nothing more may still give what the peer sent before.
     pub(super) heard_until: Moment,
+    /// When it last went on after it had to wait for the other side.
+    pub(super) resumed_at: Moment,
 }
 
 impl Default for End {
@@ -79,6 +81,7 @@ impl Default for End {
             lost: false,
             finished: false,
             heard_until: Moment::NEVER,
+            resumed_at: Moment(0),
         }
     }
 }
@@ -92,6 +95,11 @@ impl End {
     /// Whether the kernel holds nothing of this socket.
     pub(super) fn is_quiet(&self) -> bool {
         !self.connecting && !self.receiving && !self.output.is_in_flight()
+    }
+
+    /// Whether it was read all the time since then, as far as the other side goes.
+    pub(super) fn was_read_since(&self, then: Moment) -> bool {
+        !self.paused && self.resumed_at <= then
     }
 
     /// Whether neither side has anything more to say, or nobody would hear it.

@@ -27,8 +27,10 @@ pub(super) struct PoolEnd {
     pub(super) opened_at: Moment,
     /// When it gave its first job.
     pub(super) working_since: Option<Moment>,
-    /// Shares that it rejected since the last one that it did not.
+    /// Shares that it rejected since the last one that it accepted.
     pub(super) rejects_run: u32,
+    /// Shares that the pool had accepted from anybody when that run began.
+    pub(super) accepted_before: u64,
     /// While it does not stand yet.
     pub(super) dialling: Option<Box<Dialling>>,
     /// The connection is of the past; it leaves with its last completion.
@@ -61,6 +63,7 @@ impl Default for PoolEnd {
             opened_at: Moment::NEVER,
             working_since: None,
             rejects_run: 0,
+            accepted_before: 0,
             dialling: None,
             leaving: false,
             next: None,
@@ -77,6 +80,11 @@ impl PoolEnd {
     /// Whether there is a connection in it that is not of the past.
     pub(super) fn is_open(&self) -> bool {
         self.opened_at != Moment::NEVER && !self.leaving
+    }
+
+    /// Whether that is one to this pool.
+    pub(super) fn is_of(&self, pool: PoolId) -> bool {
+        self.pool == pool && self.is_open()
     }
 
     /// Nobody wants it any more.

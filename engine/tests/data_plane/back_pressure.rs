@@ -21,7 +21,7 @@ const JOBS_PER_WRITE: usize = 100;
 const STALLED_RECEIVE_BYTES: usize = 4 * 1024;
 
 /// A pool that logs miners in, and floods those whose name says so. Counts the jobs it could send.
-fn flooding_pool(sent: Arc<AtomicUsize>) -> std::net::SocketAddr {
+pub fn flooding_pool(sent: Arc<AtomicUsize>) -> std::net::SocketAddr {
     pool(move |mut peer| {
         let mut flood = false;
         while let Some(line) = peer.line()? {
@@ -46,7 +46,7 @@ fn flooded_miner(adit: &adit::supervisor::Running) -> Peer {
 }
 
 /// One whose socket takes next to nothing.
-fn stalled_miner(adit: &adit::supervisor::Running) -> Peer {
+pub fn stalled_miner(adit: &adit::supervisor::Running) -> Peer {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(STALLED_RECEIVE_BYTES).unwrap();
     socket.connect(&address(adit).into()).unwrap();

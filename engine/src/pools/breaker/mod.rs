@@ -23,6 +23,9 @@
 //! | any but draining | an operator drains it | draining |
 //! | disabled, draining | an operator enables it | half-open |
 //!
+//! What may be of one miner's making counts once for each miner within the window, so one that a pool throws out again and again
+//! degrades the pool and no more.
+//!
 //! Invariants: `up` and `degraded` are the usable states; out of `down` the only way to them is a probe that got a job; no
 //! state but `up` and those an operator chose is for ever, since every other one has a [`Breaker::deadline`]. The time down doubles
 //! with each return that lasted less than [`BreakerSettings::good_ms`], up to a bound. Between `up` and `degraded` there are
@@ -38,7 +41,7 @@ use std::collections::VecDeque;
 use adit_protocol::moment::Moment;
 
 pub use backoff::Backoff;
-pub use words::{Command, Failure, Reason, Report, State};
+pub use words::{Command, Failure, Reason, Report, State, Witness};
 
 use super::settings::{FailoverSettings, PoolTimeouts};
 
@@ -46,6 +49,8 @@ use super::settings::{FailoverSettings, PoolTimeouts};
 const DEGRADED_PART: u32 = 3;
 /// One failure in so many sessions within the window is no sign that the pool is dead, however many sessions there are.
 const SESSIONS_PER_FAILURE: u32 = 100;
+/// A degraded pool with so many failures within the window is not good any more; one alone may have been an accident.
+const DOUBTS_COUNT: usize = 2;
 
 /// What a breaker goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +95,14 @@ pub struct Transition {
     pub reason: Reason,
 }
 
+/// One failure within the window.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Moment,
+    failure: Failure,
+    by: Witness,
+}
+
 /// The breaker of one pool.
 #[derive(Clone, Debug)]
 pub struct Breaker {
@@ -100,7 +113,11 @@ pub struct Breaker {
     /// When it came into use: made, or back by a probe.
     usable_since: Moment,
     /// Failures within the window, oldest first; fewer than the limit was when they came. None in a state that is not usable.
-    failures: VecDeque<(Moment, Failure)>,
+    failures: VecDeque<Seen>,
+    /// Since when it is good, if it is: usable, and not doubted by several.
+    good_since: Option<Moment>,
+    /// Whether it was ever not good, or not to be used.
+    was_bad: bool,
     /// Times it went down since it was last good; doubles the time down.
     downs_count: u32,
     sessions_count: u32,
@@ -118,6 +135,8 @@ impl Breaker {
             usable_since: now,
             reason: if enabled { Reason::Untried } else { Reason::Operator },
             failures: VecDeque::new(),
+            good_since: enabled.then_some(now),
+            was_bad: !enabled,
             downs_count: 0,
             sessions_count: 0,
             failed_probes_count: 0,
@@ -139,9 +158,14 @@ impl Breaker {
         self.reason
     }
 
-    /// Since when the pool is up, if it is. Miners may go back to a better pool some time after.
+    /// Since when the pool is good, if it is. Miners may go back to a better pool some time after.
     pub fn good_since(&self) -> Option<Moment> {
-        (self.state == State::Up).then_some(self.since)
+        self.good_since
+    }
+
+    /// Whether it has something to make good: it was not used before, or not good.
+    pub fn was_bad(&self) -> bool {
+        self.was_bad
     }
 
     /// How many failures within the window take the pool down, with as many sessions as there are.
@@ -162,7 +186,7 @@ impl Breaker {
                 // The youngest of those that must be forgotten for the others to be few.
                 let excess = self.failures.len().checked_sub(self.degraded_count());
                 let last =
-                    excess.and_then(|index| self.failures.get(index)).map_or(self.since, |&(at, _)| at);
+                    excess.and_then(|index| self.failures.get(index)).map_or(self.since, |seen| seen.at);
                 last.max(self.since).plus_ms(self.settings.window_ms)
             }
             State::Up | State::Disabled | State::Draining => Moment::NEVER,
@@ -186,17 +210,24 @@ impl Breaker {
             return None;
         }
         self.drop_old(now);
-        let Report::Failed(failure) = report else {
-            self.failures.retain(|(_, failure)| !failure.is_disproved_by_login());
+        let Report::Failed(failure, by) = report else {
+            self.failures.retain(|seen| !seen.failure.is_disproved_by_login());
             self.failed_probes_count = 0;
             return None;
         };
+        if by != Witness::Anybody {
+            self.failures.retain(|seen| seen.by != by);
+        }
         if self.failures.len() + 1 >= self.limit() as usize {
             return Some(self.down(now, Reason::Failure(failure), random));
         }
-        self.failures.push_back((now, failure));
-        let is_degraded = self.state == State::Up && self.failures.len() >= self.degraded_count();
-        is_degraded.then(|| self.enter(now, State::Degraded, Reason::Failure(failure)))
+        self.failures.push_back(Seen { at: now, failure, by });
+        let is_degraded = self.failures.len() >= self.degraded_count();
+        if is_degraded && self.failures.len() >= DOUBTS_COUNT {
+            (self.good_since, self.was_bad) = (None, true);
+        }
+        let is_news = is_degraded && self.state == State::Up;
+        is_news.then(|| self.enter(now, State::Degraded, Reason::Failure(failure)))
     }
 
     /// Takes the end of a probe that began at `began`: `Ok` is a full login and a first job. One that half-open did not ask
@@ -222,7 +253,7 @@ impl Breaker {
                 if self.failed_probes_count >= self.settings.failures_count {
                     return Some(self.down(now, Reason::Probe(failure), random));
                 }
-                self.report(now, Report::Failed(failure), began, random)
+                self.report(now, Report::Failed(failure, Witness::Anybody), began, random)
             }
             (_, Err(_)) => None,
         }
@@ -261,7 +292,7 @@ impl Breaker {
     /// Drops failures that are older than the window.
     fn drop_old(&mut self, now: Moment) {
         let window_ms = self.settings.window_ms;
-        while self.failures.front().is_some_and(|&(at, _)| at.plus_ms(window_ms) <= now) {
+        while self.failures.front().is_some_and(|seen| seen.at.plus_ms(window_ms) <= now) {
             self.failures.pop_front();
         }
     }
@@ -277,9 +308,14 @@ impl Breaker {
 
     fn enter(&mut self, now: Moment, to: State, reason: Reason) -> Transition {
         let transition = Transition { at: now, from: self.state, to, reason };
-        if !to.is_usable() {
-            self.failures.clear();
-            self.failed_probes_count = 0;
+        match to {
+            State::Up => self.good_since = self.good_since.or(Some(now)),
+            State::Degraded => {}
+            State::Down { .. } | State::HalfOpen { .. } | State::Disabled | State::Draining => {
+                self.failures.clear();
+                self.failed_probes_count = 0;
+                (self.good_since, self.was_bad) = (None, true);
+            }
         }
         (self.state, self.since, self.reason) = (to, now, reason);
         transition

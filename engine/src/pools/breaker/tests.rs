@@ -34,7 +34,7 @@ impl Pool {
     }
 
     fn fail(&mut self, failure: Failure) -> Option<Transition> {
-        self.breaker.report(self.now, Report::Failed(failure), self.now, 0)
+        self.breaker.report(self.now, Report::Failed(failure, Witness::Anybody), self.now, 0)
     }
 
     fn log_in(&mut self) -> Option<Transition> {
@@ -63,6 +63,27 @@ impl Pool {
 /// States and reason of a transition.
 fn told(transition: Option<Transition>) -> Option<(&'static str, &'static str, Reason)> {
     transition.map(|Transition { from, to, reason, .. }| (from.label(), to.label(), reason))
+}
+
+#[test]
+fn one_miner_takes_no_pool_down_and_does_not_make_it_less_good() {
+    let mut pool = Pool::new();
+    let report = |pool: &mut Pool, miner| {
+        let failed = Report::Failed(Failure::ClosedEarly, Witness::Miner(miner));
+        pool.breaker.report(pool.now, failed, pool.now, 0)
+    };
+    for _ in 0..100 {
+        pool.wait(1_000);
+        report(&mut pool, 7);
+        assert_eq!((pool.breaker.state(), pool.breaker.good_since()), (State::Degraded, Some(at(0))));
+    }
+    assert!(!pool.breaker.was_bad());
+    assert_eq!(pool.breaker.deadline(), pool.now.plus_ms(SETTINGS.window_ms), "counted from the last one");
+    assert_eq!(report(&mut pool, 8), None);
+    assert_eq!((pool.breaker.good_since(), pool.breaker.was_bad()), (None, true));
+    assert_eq!(report(&mut pool, 8), None);
+    let transition = report(&mut pool, 9);
+    assert_eq!(told(transition), Some(("degraded", "down", Reason::Failure(Failure::ClosedEarly))));
 }
 
 #[test]
@@ -191,7 +212,10 @@ fn what_began_before_the_pool_came_back_is_not_held_against_it() {
     pool.tick();
     pool.probe(Ok(()));
     for _ in 0..10 {
-        assert_eq!(pool.breaker.report(pool.now, Report::Failed(Failure::Handshake), before, 0), None);
+        assert_eq!(
+            pool.breaker.report(pool.now, Report::Failed(Failure::Handshake, Witness::Anybody), before, 0),
+            None
+        );
     }
     assert_eq!(pool.breaker.state(), State::Up);
 }
@@ -306,7 +330,7 @@ fn anything(pool: &mut Pool, random: &mut Random) -> Option<Transition> {
     let began = at((pool.now.0 / 1_000).saturating_sub(random.below(20_000)));
     let (now, number, breaker) = (pool.now, random.next(), &mut pool.breaker);
     match random.below(12) {
-        0..=3 => breaker.report(now, Report::Failed(failure), began, number),
+        0..=3 => breaker.report(now, Report::Failed(failure, Witness::Anybody), began, number),
         4..=5 => breaker.report(now, Report::LoggedIn, began, number),
         6 => breaker.probed(now, Ok(()), began, number),
         7 => breaker.probed(now, Err(failure), began, number),

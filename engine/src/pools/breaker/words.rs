@@ -58,7 +58,17 @@ pub enum Report {
     /// A full login and a first job.
     LoggedIn,
     /// Something that a working pool does not do.
-    Failed(Failure),
+    Failed(Failure, Witness),
+}
+
+/// Who saw a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// Whoever had been there would have seen it.
+    Anybody,
+    /// This one miner, told apart from others by a number, and it may be of the miner's own making: a pool throws out one
+    /// that it does not like, or rejects all its shares. However often it does, it is one miner's word.
+    Miner(u64),
 }
 
 /// What a working pool does not do.
@@ -68,6 +78,8 @@ pub enum Failure {
     Dial,
     /// A request of the handshake was not answered in time.
     Handshake,
+    /// It refused to be subscribed to, or closed the connection before a job.
+    Refused,
     /// A name was accepted, and no job came in time.
     NoJob,
     /// No byte for too long.
@@ -96,9 +108,10 @@ impl Failure {
     }
 
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Dial,
         Self::Handshake,
+        Self::Refused,
         Self::NoJob,
         Self::Silent,
         Self::Closed,
@@ -109,10 +122,15 @@ impl Failure {
         Self::RejectsRun,
     ];
 
+    /// Whether it says the same of the pool whoever saw it. The others may have been brought about by one miner.
+    pub fn is_for_all(self) -> bool {
+        matches!(self, Self::Dial | Self::Handshake | Self::Garbage)
+    }
+
     /// Whether a login that works shows that it is over. What happens only after a login is none of those.
     pub fn is_disproved_by_login(self) -> bool {
         match self {
-            Self::Dial | Self::Handshake | Self::NoJob | Self::Silent | Self::Closed => true,
+            Self::Dial | Self::Handshake | Self::Refused | Self::NoJob | Self::Silent | Self::Closed => true,
             Self::ClosedEarly
             | Self::Garbage
             | Self::SubmitUnanswered
@@ -127,6 +145,7 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Self::Dial => "it cannot be connected to",
             Self::Handshake => "a request of the handshake was not answered in time",
+            Self::Refused => "it would not serve a miner from the start",
             Self::NoJob => "it gave no job in time",
             Self::Silent => "it sent nothing for too long",
             Self::Closed => "it closed a connection",
