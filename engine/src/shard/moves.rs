@@ -11,6 +11,7 @@
 use adit_protocol::event::{CloseReason, LoginFailure, MoveReason, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
+use adit_protocol::session::Session;
 
 use super::pair::{Key, Phase};
 use super::plane::Plane;
@@ -115,12 +116,22 @@ impl Plane {
             let mut decisions = std::mem::take(&mut self.decisions);
             for (key, decision) in decisions.drain(..) {
                 match decision {
+                    // Within one turn, a session may come to more than it left to be decided.
+                    Decision::Lost(..) if self.session_is(key, Session::has_pool) => {}
                     Decision::Lost(pool, why) => self.pool_lost(key, pool, why),
                     Decision::LoginFailed(pool) => self.login_failed(key, pool),
-                    Decision::CannotFollow(pool) => self.cannot_follow(key, pool),
+                    Decision::CannotFollow(pool) => {
+                        if self.session_is(key, |session| session.is_prepared_for(pool)) {
+                            self.cannot_follow(key, pool);
+                        }
+                    }
                 }
             }
         }
+    }
+
+    fn session_is(&mut self, key: Key, so: impl FnOnce(&Session) -> bool) -> bool {
+        self.pairs.get_mut(key).is_some_and(|pair| so(&pair.session))
     }
 
     /// A miner has come, and is given its first pool. Where it is it stays for a while: it may have come back from a move.
@@ -321,7 +332,10 @@ impl Plane {
             return self.end_session(key, why, now);
         }
         if pair.moves.close_at <= now {
-            return self.end_session(key, CloseReason::Moved, now);
+            pair.moves.close_at = Moment::NEVER;
+            // The pool that it leaves may still owe it verdicts.
+            let until = now.plus_ms(self.shared.settings.settle_ms);
+            return self.end_session(key, CloseReason::Moved, until);
         }
         if pair.moves.next_at > now {
             return;
@@ -331,8 +345,10 @@ impl Plane {
         if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
-        if let Some((pool, reason)) = self.better(key) {
-            self.start_move(key, pool, reason);
+        match self.better(key) {
+            Some(_) if self.moves_under_way >= UNDER_WAY_COUNT_MAX => self.try_again_later(key),
+            Some((pool, reason)) => self.start_move(key, pool, reason),
+            None => {}
         }
     }
 
