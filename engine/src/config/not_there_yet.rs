@@ -13,7 +13,6 @@ fn fault_of(shown: &Shown) -> Option<ConfigError> {
     let value = shown.value.clone()?;
     let parts: Vec<_> = shown.key.split('.').collect();
     let (problem, allowed) = match parts.as_slice() {
-        ["routes", _, "path"] => ("routes by path are not there yet", "listener, worker and network"),
         ["groups", _, "warm_standby"] if value != "0" => ("warm standby is not there yet", "0"),
         _ => return None,
     };
