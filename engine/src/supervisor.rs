@@ -29,9 +29,11 @@ use crate::pools::catalogue::CatalogueError;
 use crate::pools::control::{PoolControl, PoolsPublished};
 use crate::pools::counters::pool_counters;
 use crate::pools::reports::Reports;
+use crate::pools::reserved::Reserved;
 use crate::ring::eventfd::EventFd;
 use crate::settings::Settings;
 use crate::shard::books::Books;
+use crate::shard::kept::KeptUpstream;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{self, Mail, Seed};
 use crate::vitals;
@@ -115,7 +117,17 @@ impl Supervisor {
         let memory = recall(&settings, &workers, clock)?;
         let admission = Admission::new(&settings.limits);
         let bell = Arc::default();
-        let common = Common { settings, workers, clock, admission, pools, reports, events, bell };
+        let common = Common {
+            settings,
+            workers,
+            clock,
+            admission,
+            pools,
+            reserved: Reserved::default(),
+            reports,
+            events,
+            bell,
+        };
         let (watch, stopped) = channel::bounded(0);
         let mut running = Running {
             shards: Vec::new(),
@@ -166,6 +178,7 @@ struct Common {
     clock: Clock,
     admission: Admission,
     pools: PoolsPublished,
+    reserved: Reserved<KeptUpstream>,
     reports: Reports,
     events: Events,
     bell: Arc<Bell>,
@@ -201,6 +214,7 @@ impl Shard {
             latency: recorder,
             admission: common.admission.clone(),
             pools: common.pools.view(),
+            reserved: common.reserved.clone(),
             reports: common.reports.clone(),
             pool_counters: pool_writer,
             switch_times: switch_writer,

@@ -13,7 +13,7 @@ fn fault_of(shown: &Shown) -> Option<ConfigError> {
     let value = shown.value.clone()?;
     let parts: Vec<_> = shown.key.split('.').collect();
     let (problem, allowed) = match parts.as_slice() {
-        ["groups", _, "warm_standby"] if value != "0" => ("warm standby is not there yet", "0"),
+        ["routes", _, "path"] => ("routes by path are not there yet", "listener, worker and network"),
         _ => return None,
     };
     let fault = || ConfigError::Value {

@@ -202,6 +202,7 @@ pub fn failover(reader: &mut Reader) -> FailoverSettings {
         grace_ms: time("grace_ms", 0, defaults.grace_ms),
         close_jitter_ms: time("close_jitter_ms", 0, defaults.close_jitter_ms),
         reserve_ms: time("reserve_ms", 0, defaults.reserve_ms),
+        standby_ms: time("standby_ms", 1_000, defaults.standby_ms),
         linger_ms: time("linger_ms", 0, defaults.linger_ms),
         ..defaults
     };

@@ -251,14 +251,11 @@ fn a_missing_pool_is_told_with_the_three_ways_to_name_one() {
 
 #[test]
 fn a_key_that_nothing_acts_on_yet_is_refused() {
-    let text = "[[groups]]\nname = \"default\"\nwarm_standby = 1\n";
-    let told = "line 5, column 16: groups.0.warm_standby = 1: warm standby is not there yet; allowed: 0";
+    let text = "[[routes]]\ngroup = \"default\"\npath = \"/a\"\n";
+    let told = "line 5, column 8: routes.0.path = \"/a\": routes by path are not there yet; allowed: listener, worker and network";
     let (_directory, sources) = with_file(&format!("{POOL}{text}"));
     let errors = load(sources).expect_err(text).0;
     assert!(errors.len() == 1 && errors[0].to_string().ends_with(told), "{errors:?}");
-    let (_directory, sources) =
-        with_file(&format!("{POOL}[[groups]]\nname = \"default\"\nwarm_standby = 0\n"));
-    load(sources).expect("0 is how it is");
 }
 
 #[test]

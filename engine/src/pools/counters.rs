@@ -28,8 +28,13 @@ counters! {
     LoginsFailed "Connections that stood and did not come to a job."
     Lost "Connections that worked, with a miner on them, and ended before the miner did."
     LiveTo "Miners moved to it without a reconnect."
-    ClosesTo "Miners closed, with a connection to it kept for their return."
-    Taken "Connections that were kept for a miner that came."
+    ClosesTo "Miners closed so that they come back to it."
+    Reserved "Connections to it that were kept for a miner's return."
+    Taken "Of these, taken by a miner that came."
+    Lapsed "Of these, closed since nobody came, or the pool went."
+    Stocked "Connections to it that were put in stock, subscribed and without a miner."
+    Drawn "Of these, given to a miner."
+    Recycled "Of these, closed since they grew old, or the pool closed them."
     Jobs "Jobs from it that leave those before them in force."
     CleanJobs "Jobs from it that replace all before them."
     BytesFrom "Bytes received from it."
@@ -117,6 +122,18 @@ impl PoolSnapshot {
     /// One counter.
     pub fn get(&self, counter: PoolCounter) -> u64 {
         self.0[counter as usize]
+    }
+
+    /// Connections that are kept for a miner's return.
+    pub fn reserved(&self) -> u64 {
+        let gone = self.get(PoolCounter::Taken) + self.get(PoolCounter::Lapsed);
+        self.get(PoolCounter::Reserved).saturating_sub(gone)
+    }
+
+    /// Connections that stand ready for any miner.
+    pub fn in_stock(&self) -> u64 {
+        let gone = self.get(PoolCounter::Drawn) + self.get(PoolCounter::Recycled);
+        self.get(PoolCounter::Stocked).saturating_sub(gone)
     }
 
     /// Connections that stand or are being made.

@@ -154,6 +154,7 @@ fn failover_keys(old: &FailoverSettings, new: &FailoverSettings) -> Vec<&'static
         ("grace_ms", old.grace_ms != new.grace_ms),
         ("close_jitter_ms", old.close_jitter_ms != new.close_jitter_ms),
         ("reserve_ms", old.reserve_ms != new.reserve_ms),
+        ("standby_ms", old.standby_ms != new.standby_ms),
         ("linger_ms", old.linger_ms != new.linger_ms),
         ("rejects_run_count", old.rejects_run_count != new.rejects_run_count),
     ])

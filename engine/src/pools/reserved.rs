@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
@@ -42,13 +43,19 @@ pub struct Kept<T> {
 
 /// The table. Copies are one.
 #[derive(Debug)]
-pub struct Reserved<T>(Arc<Mutex<Table<T>>>);
+pub struct Reserved<T>(Arc<Shared<T>>);
 
-/// Invariant: no list is empty, and `count` is the sum of their lengths.
+#[derive(Debug)]
+struct Shared<T> {
+    table: Mutex<Table<T>>,
+    /// How many are in the table, for those who only ask whether there is anything.
+    count: AtomicUsize,
+}
+
+/// Invariant: no list is empty.
 #[derive(Debug)]
 struct Table<T> {
     by_address: HashMap<IpAddr, Vec<Kept<T>>>,
-    count: usize,
 }
 
 impl<T> Clone for Reserved<T> {
@@ -59,62 +66,73 @@ impl<T> Clone for Reserved<T> {
 
 impl<T> Default for Reserved<T> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Table { by_address: HashMap::new(), count: 0 })))
+        let table = Mutex::new(Table { by_address: HashMap::new() });
+        Self(Arc::new(Shared { table, count: AtomicUsize::new(0) }))
     }
 }
 
 impl<T> Reserved<T> {
     /// Keeps something. It comes back when the table is full.
     pub fn keep(&self, kept: Kept<T>) -> Result<(), Kept<T>> {
-        let mut table = self.0.lock();
-        if table.count >= RESERVED_COUNT_MAX {
+        let mut table = self.0.table.lock();
+        if self.count() >= RESERVED_COUNT_MAX {
             return Err(kept);
         }
-        table.count += 1;
+        self.0.count.fetch_add(1, Ordering::Relaxed);
         table.by_address.entry(kept.owner.address).or_default().push(kept);
         Ok(())
     }
 
-    /// What is kept for a miner at this address: that of its name if the name is known, else the oldest. Miners behind one
-    /// address that take each other's lose nothing, since another name can be authorised on it.
-    pub fn take(
+    /// Whether there is something for a miner at this address that `fits`. Costs nothing while the table is empty.
+    pub fn has(&self, address: IpAddr, fits: impl FnMut(&Kept<T>) -> bool) -> bool {
+        self.count() > 0
+            && self.0.table.lock().by_address.get(&address).is_some_and(|list| list.iter().any(fits))
+    }
+
+    /// What is kept for a miner at this address: of what `rank` gives a number to, what it ranks highest, and of these the
+    /// oldest. Miners behind one address that take each other's lose little, since another name can be authorised on it.
+    pub fn take<N: Ord>(
         &self,
         address: IpAddr,
-        name: Option<&[u8]>,
         now: Moment,
-        mut fits: impl FnMut(&Kept<T>) -> bool,
+        mut rank: impl FnMut(&Kept<T>) -> Option<N>,
     ) -> Option<Kept<T>> {
-        let mut table = self.0.lock();
+        if self.count() == 0 {
+            return None;
+        }
+        let mut table = self.0.table.lock();
         let Entry::Occupied(mut list) = table.by_address.entry(address) else { return None };
-        let of_name = |kept: &Kept<T>| name.is_none_or(|name| *kept.owner.name == *name);
-        let mut find = |own: bool| {
-            let fits = |kept: &Kept<T>| kept.until > now && of_name(kept) == own && fits(kept);
-            list.get().iter().position(fits)
-        };
-        let index = find(true).or_else(|| find(false))?;
+        let of_time = list.get().iter().enumerate().filter(|(_, kept)| kept.until > now);
+        let ranked = of_time.filter_map(|(index, kept)| Some((rank(kept)?, std::cmp::Reverse(index))));
+        let (_, std::cmp::Reverse(index)) = ranked.max()?;
         let kept = list.get_mut().remove(index);
         if list.get().is_empty() {
             list.remove();
         }
-        table.count -= 1;
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
         Some(kept)
     }
 
-    /// Takes out whatever nobody came for, and what leads to pools that `is_dead`.
-    pub fn expire(&self, now: Moment, is_dead: impl Fn(PoolId) -> bool) -> Vec<Kept<T>> {
-        let mut table = self.0.lock();
-        let mut expired = Vec::new();
+    /// Takes out whatever nobody came for, and what leads to pools that `is_dead`. Beside it, when the next of those that
+    /// are left is too old.
+    pub fn expire(&self, now: Moment, is_dead: impl Fn(PoolId) -> bool) -> (Vec<Kept<T>>, Moment) {
+        let (mut expired, mut next) = (Vec::new(), Moment::NEVER);
+        if self.count() == 0 {
+            return (expired, next);
+        }
+        let mut table = self.0.table.lock();
         table.by_address.retain(|_, list| {
             expired.extend(list.extract_if(.., |kept| kept.until <= now || is_dead(kept.pool)));
+            next = list.iter().map(|kept| kept.until).fold(next, Moment::min);
             !list.is_empty()
         });
-        table.count -= expired.len();
-        expired
+        self.0.count.fetch_sub(expired.len(), Ordering::Relaxed);
+        (expired, next)
     }
 
     /// How many are kept.
     pub fn count(&self) -> usize {
-        self.0.lock().count
+        self.0.count.load(Ordering::Relaxed)
     }
 }
 
@@ -131,7 +149,8 @@ mod tests {
     }
 
     fn take(reserved: &Reserved<u32>, name: Option<&str>, now: u64) -> Option<u32> {
-        reserved.take(HERE, name.map(str::as_bytes), Moment(now), |_| true).map(|kept| kept.what)
+        let is_its = |kept: &Kept<u32>| name.is_some_and(|name| *kept.owner.name == *name.as_bytes());
+        reserved.take(HERE, Moment(now), |kept| Some(is_its(kept))).map(|kept| kept.what)
     }
 
     #[test]
@@ -140,11 +159,13 @@ mod tests {
         for (name, what) in [("a", 1), ("b", 2), ("c", 3)] {
             reserved.keep(kept(name, what, 10)).unwrap();
         }
+        assert!(reserved.has(HERE, |kept| kept.what == 3) && !reserved.has(HERE, |kept| kept.what == 4));
         assert_eq!(take(&reserved, Some("b"), 0), Some(2));
         assert_eq!(take(&reserved, Some("b"), 0), Some(1));
         assert_eq!(take(&reserved, None, 0), Some(3));
         assert_eq!((take(&reserved, None, 0), reserved.count()), (None, 0));
-        assert!(reserved.take([10, 0, 0, 1].into(), None, Moment(0), |_| true).is_none());
+        assert!(!reserved.has(HERE, |_| true));
+        assert!(reserved.take([10, 0, 0, 1].into(), Moment(0), |_| Some(0)).is_none());
     }
 
     #[test]
@@ -152,7 +173,7 @@ mod tests {
         let reserved = Reserved::default();
         reserved.keep(kept("a", 1, 10)).unwrap();
         assert_eq!(take(&reserved, Some("a"), 10), None);
-        assert!(reserved.take(HERE, None, Moment(0), |kept| kept.pool != POOL).is_none());
+        assert!(reserved.take(HERE, Moment(0), |kept| (kept.pool != POOL).then_some(0)).is_none());
         assert_eq!(reserved.count(), 1);
     }
 
@@ -161,10 +182,10 @@ mod tests {
         let reserved = Reserved::default();
         reserved.keep(kept("a", 1, 10)).unwrap();
         reserved.keep(kept("b", 2, 20)).unwrap();
-        let expired = reserved.expire(Moment(10), |_| false);
-        assert_eq!(expired.iter().map(|kept| kept.what).collect::<Vec<_>>(), [1]);
-        assert_eq!(reserved.expire(Moment(11), |pool| pool == POOL).len(), 1);
-        assert_eq!(reserved.count(), 0);
+        let (expired, next) = reserved.expire(Moment(10), |_| false);
+        assert_eq!((expired.iter().map(|kept| kept.what).collect::<Vec<_>>(), next), (vec![1], Moment(20)));
+        let (expired, next) = reserved.expire(Moment(11), |pool| pool == POOL);
+        assert_eq!((expired.len(), next, reserved.count()), (1, Moment::NEVER, 0));
     }
 
     #[test]

@@ -157,10 +157,12 @@ pub struct FailoverSettings {
     pub failback_spread_ms: u64,
     /// How long miners are kept without a usable pool.
     pub grace_ms: u64,
-    /// Closing many miners is spread over this time.
+    /// Closing many miners is spread over this time at most; few take less.
     pub close_jitter_ms: u64,
     /// How long a prepared upstream is kept for a miner that must reconnect.
     pub reserve_ms: u64,
+    /// How long a connection in stock is kept before it is made anew.
+    pub standby_ms: u64,
     /// How long the old upstream is kept for late verdicts after a switch.
     pub linger_ms: u64,
     /// So many rejects in a row on one connection count as a failure of the pool.
@@ -180,6 +182,7 @@ impl Default for FailoverSettings {
             grace_ms: 30_000,
             close_jitter_ms: 3_000,
             reserve_ms: 45_000,
+            standby_ms: 60_000,
             linger_ms: 30_000,
             rejects_run_count: 50,
         }

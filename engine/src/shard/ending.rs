@@ -23,16 +23,11 @@ impl Plane {
         if pair.phase != Phase::Open {
             return;
         }
-        log::debug!("session ended: {}", crate::counters::close_reason_label(reason));
-        self.counters.closed(reason);
-        if let Some(books) = &mut self.books {
-            books.closed(&pair.record, &pair.session, reason, self.now);
-        }
-        self.vitals.left(pair.record.stage);
-        let worker = pair.workers.first().copied().unwrap_or(NO_WORKER);
-        self.news.closed(pair.record.peer(), worker, reason, pair.record.accepted, self.now);
-        for worker in std::mem::take(&mut pair.workers) {
-            self.workers.left(worker, self.now);
+        if pair.is_stock() {
+            let pool = pair.wire(Wire::A).pool;
+            self.spare_over(pool);
+        } else {
+            self.miner_left(key, reason);
         }
         self.move_over(key);
         let Some(pair) = self.pairs.get_mut(key) else { return };
@@ -40,6 +35,7 @@ impl Plane {
         for wire in Wire::ALL {
             let place = pair.wire_mut(wire);
             place.forget_dial();
+            place.keeping = false;
             if place.is_open() {
                 self.pool_counters.count(place.pool, PoolCounter::Closed);
             }
@@ -59,6 +55,22 @@ impl Plane {
         }
         self.set_timer(key);
         self.ending.push(key);
+    }
+
+    /// Enters the end of a miner's session into the books.
+    fn miner_left(&mut self, key: Key, reason: CloseReason) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        log::debug!("session ended: {}", crate::counters::close_reason_label(reason));
+        self.counters.closed(reason);
+        if let Some(books) = &mut self.books {
+            books.closed(&pair.record, &pair.session, reason, self.now);
+        }
+        self.vitals.left(pair.record.stage);
+        let worker = pair.workers.first().copied().unwrap_or(NO_WORKER);
+        self.news.closed(pair.record.peer(), worker, reason, pair.record.accepted, self.now);
+        for worker in std::mem::take(&mut pair.workers) {
+            self.workers.left(worker, self.now);
+        }
     }
 
     /// Something changed about a pair that may be on its way out.
@@ -101,12 +113,20 @@ impl Plane {
             self.end_session(key, CloseReason::Stopping, until);
         }
         self.stop_accepting();
+        self.close_spares();
+    }
+
+    /// What is kept for miners is of no use any more.
+    fn close_spares(&mut self) {
+        self.forget_kept();
+        self.tend_stock();
     }
 
     /// Stops at once: sessions end, and nothing is waited for.
     pub(super) fn stop_now(&mut self) {
         self.stop_at = Some(Moment::NEVER);
         self.stop_accepting();
+        self.close_spares();
         for key in self.pairs.keys() {
             self.end_session(key, CloseReason::Stopping, self.now);
             self.time_out_session(key);

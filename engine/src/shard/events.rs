@@ -43,6 +43,7 @@ impl Plane {
                 self.arrived(key);
                 self.open_wire(key, wire, pool);
             }
+            Event::Arrived { pool } => self.decisions.push((key, Decision::Arrived(pool))),
             Event::PoolLost { wire, pool, why } => {
                 self.report_lost(key, wire, why);
                 self.close_wire(key, wire);
@@ -53,19 +54,24 @@ impl Plane {
                 self.close_wire(key, wire);
                 self.decisions.push((key, Decision::LoginFailed(pool)));
             }
-            Event::Prepared { pool, can_switch, .. } => {
+            Event::Prepared { wire, .. } if self.is_stock(key) => {
+                self.decisions.push((key, Decision::Stocked(wire)));
+            }
+            Event::Prepared { wire, pool, can_switch } => {
                 self.first_job_came(key, pool);
                 if !can_switch {
-                    self.decisions.push((key, Decision::CannotFollow(pool)));
+                    self.decisions.push((key, Decision::CannotFollow(wire)));
                 }
             }
-            Event::Switched { from, to, reason, began, .. } => self.switched(key, from, to, reason, began),
+            Event::Switched { from, to, wire, reason, began } => {
+                self.switched(key, (from, to), wire, reason, began);
+            }
             Event::WireDone { wire } => self.close_wire(key, wire),
             Event::Finish(reason) => self.finish(key, reason),
-            // Nothing is kept yet that could be given to the session, and nothing is followed.
+            // What is kept for a miner it was given at its first request; and nothing is followed yet.
             Event::Reconnect { .. } | Event::Subscribing | Event::Misplaced { .. } => {}
-            // Told only where the router keeps something.
-            Event::Arrived { .. } => {}
+
+            Event::Subscribed { .. } if self.is_stock(key) => {}
             Event::Subscribed { .. } => {
                 self.counters.count(Counter::Subscribed);
                 if let Some(pair) = self.pairs.get_mut(key) {
@@ -87,6 +93,11 @@ impl Plane {
         }
     }
 
+    /// Whether the session has no miner.
+    fn is_stock(&mut self, key: Key) -> bool {
+        self.pairs.get_mut(key).is_some_and(|pair| pair.is_stock())
+    }
+
     /// A job is on its way to one miner.
     fn job_came(&mut self, pool: PoolId, clean: bool, chain: ChainFacts) {
         self.counters.count(Counter::Jobs);
@@ -97,7 +108,7 @@ impl Plane {
     }
 
     /// A session made its first valid request, and was given a pool.
-    fn opened(&mut self, key: Key, pool: PoolId) {
+    pub(super) fn opened(&mut self, key: Key, pool: PoolId) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         pair.record.pool = self.pool_keys.of(pool);
         if let Some(books) = &mut self.books {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use adit_protocol::event::{CloseReason, Gone, MoveReason, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
-use adit_protocol::session::{Context, Session};
+use adit_protocol::session::{Context, Prepared, Session};
 use socket2::SockRef;
 
 use super::output::Added;
@@ -28,13 +28,17 @@ const STALLED_MS: u64 = 60_000;
 const LAST_BYTES_MS: u64 = 1_000;
 
 /// One call of a session.
-enum Call<'a> {
+pub(super) enum Call<'a> {
     Receive(Side, &'a Buffer),
     Connected(Wire),
     Gone(Side, Gone),
     Timeout,
     End(CloseReason, Moment),
     Prepare(Wire, PoolId, MoveReason, &'a Cell<bool>),
+    /// Leaves what was taken off in the cell.
+    Detach(Wire, &'a Cell<Option<Box<Prepared>>>),
+    /// Takes what is in the cell, or leaves it there.
+    Adopt(Wire, MoveReason, &'a Cell<Option<Box<Prepared>>>),
 }
 
 impl Plane {
@@ -182,6 +186,9 @@ impl Plane {
     pub(super) fn arm_receive(&mut self, key: Key, side: Side) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let closing = pair.phase == Phase::Closing;
+        if matches!(side, Side::Pool(wire) if pair.wire(wire).keeping) {
+            return;
+        }
         let end = pair.end_mut(side);
         if closing || end.receiving || end.paused || end.ended || end.connecting || end.lost {
             return;
@@ -222,7 +229,7 @@ impl Plane {
     }
 
     /// Calls the session, then takes its bytes, its events, and its deadline. A panic in it ends this session only.
-    fn call(&mut self, key: Key, call: &Call<'_>) {
+    pub(super) fn call(&mut self, key: Key, call: &Call<'_>) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         if pair.phase != Phase::Open {
             return;
@@ -365,6 +372,12 @@ fn enter_session(session: &mut Session, bytes: &mut [u8], call: &Call<'_>, conte
         Call::End(reason, until) => session.end(reason, until, context),
         Call::Prepare(wire, pool, reason, is_prepared) => {
             is_prepared.set(session.prepare(wire, pool, reason, context));
+        }
+        Call::Detach(wire, prepared) => prepared.set(session.detach(wire, context)),
+        Call::Adopt(wire, reason, prepared) => {
+            if let Some(given) = prepared.take() {
+                prepared.set(session.adopt(wire, given, reason, context).err());
+            }
         }
     }
 }

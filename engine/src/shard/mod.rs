@@ -17,6 +17,7 @@ mod ending;
 mod events;
 mod exchange;
 mod judging;
+pub mod kept;
 pub mod mailbox;
 mod moves;
 mod output;
@@ -24,6 +25,7 @@ mod pair;
 mod plane;
 mod reload;
 mod returns;
+mod stock;
 pub mod wheel;
 mod wires;
 pub mod workers;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::Router;
 use adit_protocol::session::{SessionSettings, Shared};
 
 use crate::admission::Admission;
@@ -46,12 +49,14 @@ use crate::pools::catalogue::Catalogue;
 use crate::pools::counters::PoolCounterWriter;
 use crate::pools::network::Network;
 use crate::pools::reports::Reports;
+use crate::pools::reserved::Reserved;
 use crate::pools::view::PoolsView;
 use crate::ring::eventfd::EventFd;
 use crate::settings::Settings;
 use crate::vitals::VitalsWriter;
 use crate::workers::Registry;
 use books::Books;
+use kept::KeptUpstream;
 use mailbox::Mailbox;
 use plane::Plane;
 
@@ -118,6 +123,8 @@ pub struct Seed {
     pub admission: Admission,
     /// Which pools there are, and how they stand.
     pub pools: PoolsView,
+    /// Connections that shards keep for miners' returns.
+    pub reserved: Reserved<KeptUpstream>,
     /// Where it says what became of its connections to them.
     pub reports: Reports,
     /// What it counts per pool.
@@ -186,7 +193,12 @@ impl Plane {
 }
 
 /// What the sessions of one shard share.
-fn new_shared(settings: &Settings, workers: &Arc<Registry>, pools: &PoolsView) -> Shared {
+fn new_shared(
+    settings: &Settings,
+    workers: &Arc<Registry>,
+    pools: &PoolsView,
+    router: impl Router + 'static,
+) -> Shared {
     let timeouts = &settings.timeouts;
     let session = SessionSettings {
         first_request_ms: timeouts.first_request_ms,
@@ -198,7 +210,7 @@ fn new_shared(settings: &Settings, workers: &Arc<Registry>, pools: &PoolsView) -
         settle_ms: timeouts.drain_ms,
         share_check: settings.share_check,
     };
-    let mut shared = Shared::new(session, workers.door(), Box::new(pools.clone()));
+    let mut shared = Shared::new(session, workers.door(), Box::new(router));
     shared.terms = pools.catalogue.terms();
     shared
 }

@@ -8,10 +8,9 @@
 //! Not here: the login and the switch themselves ([`adit_protocol::session`]), and what becomes of a miner that cannot be
 //! switched live ([`super::returns`]).
 
-use adit_protocol::event::{CloseReason, LoginFailure, MoveReason, Wire};
+use adit_protocol::event::{CloseReason, LoginFailure, MoveReason, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
-use adit_protocol::session::Session;
 
 use super::pair::{Key, Phase};
 use super::plane::Plane;
@@ -54,6 +53,8 @@ pub(super) struct Moves {
     has_moved: bool,
     /// When a miner that cannot be switched live is closed, so that it comes back to the pool that is ready for it.
     pub(super) close_at: Moment,
+    /// Where that pool is ready.
+    pub(super) ready: Option<Wire>,
 }
 
 impl Default for Moves {
@@ -70,6 +71,7 @@ impl Default for Moves {
             hold_until: Moment(0),
             has_moved: false,
             close_at: Moment::NEVER,
+            ready: None,
         }
     }
 }
@@ -78,6 +80,11 @@ impl Moves {
     /// When this session's pool is to be looked at.
     pub(super) fn deadline(&self) -> Moment {
         self.next_at.min(self.given_up_at).min(self.close_at)
+    }
+
+    /// Whether it has no pool.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_some()
     }
 
     fn tried(&self) -> &[PoolId] {
@@ -104,7 +111,11 @@ pub(super) enum Decision {
     /// It cannot be logged in there.
     LoginFailed(PoolId),
     /// It could go elsewhere, but not on its miner's present connection.
-    CannotFollow(PoolId),
+    CannotFollow(Wire),
+    /// Something seems to be kept for its miner, to whom this pool was given.
+    Arrived(PoolId),
+    /// It has no miner, and its connection is ready for the stock.
+    Stocked(Wire),
 }
 
 impl Plane {
@@ -116,22 +127,15 @@ impl Plane {
             let mut decisions = std::mem::take(&mut self.decisions);
             for (key, decision) in decisions.drain(..) {
                 match decision {
-                    // Within one turn, a session may come to more than it left to be decided.
-                    Decision::Lost(..) if self.session_is(key, Session::has_pool) => {}
                     Decision::Lost(pool, why) => self.pool_lost(key, pool, why),
                     Decision::LoginFailed(pool) => self.login_failed(key, pool),
-                    Decision::CannotFollow(pool) => {
-                        if self.session_is(key, |session| session.is_prepared_for(pool)) {
-                            self.cannot_follow(key, pool);
-                        }
-                    }
+                    Decision::CannotFollow(wire) => self.cannot_follow(key, wire),
+                    Decision::Arrived(pool) => self.welcome(key, pool),
+                    Decision::Stocked(wire) => self.spare_ready(key, wire),
                 }
             }
         }
-    }
-
-    fn session_is(&mut self, key: Key, so: impl FnOnce(&Session) -> bool) -> bool {
-        self.pairs.get_mut(key).is_some_and(|pair| so(&pair.session))
+        self.stock.shelves.forget_claims();
     }
 
     /// A miner has come, and is given its first pool. Where it is it stays for a while: it may have come back from a move.
@@ -139,6 +143,14 @@ impl Plane {
         let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
         if let Some(pair) = self.pairs.get_mut(key) {
             pair.moves.hold_until = self.now.plus_ms(hold_ms);
+        }
+    }
+
+    /// The same for one to whom no connection was made: until it has a pool, it is as if it had lost one.
+    pub(super) fn lacks_pool(&mut self, key: Key) {
+        self.arrived(key);
+        if let Some(pair) = self.pairs.get_mut(key) {
+            pair.moves.lost = Some(CloseReason::NoPool);
         }
     }
 
@@ -159,9 +171,12 @@ impl Plane {
         self.move_over(key);
         let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
         let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.is_stock() {
+            return self.spare_failed(key, pool);
+        }
         let (now, at) = (self.now, pair.session.pool());
         pair.moves.note_tried(pool);
-        pair.moves.close_at = Moment::NEVER;
+        (pair.moves.close_at, pair.moves.ready) = (Moment::NEVER, None);
         if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
@@ -170,7 +185,7 @@ impl Plane {
     }
 
     /// Looks for a pool that takes a session that cannot stay where it is, or is nowhere.
-    fn find_pool(&mut self, key: Key) {
+    pub(super) fn find_pool(&mut self, key: Key) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         if pair.phase != Phase::Open || pair.moves.under_way.is_some() {
             return;
@@ -182,7 +197,12 @@ impl Plane {
             return;
         }
         let is_gone = self.pools.catalogue.get(pair.session.pool()).is_none();
-        let reason = if is_gone { MoveReason::Leaving } else { MoveReason::PoolLost };
+        let reason = match pair.moves.lost {
+            // It never had one.
+            Some(CloseReason::NoPool) => MoveReason::Kept,
+            _ if is_gone => MoveReason::Leaving,
+            _ => MoveReason::PoolLost,
+        };
         let may_try = !pair.moves.has_tried_enough();
         let found = may_try.then(|| self.pools.choose(&pair.session.asks(), pair.moves.tried())).flatten();
         match found.filter(|&pool| pair.moves.lost.is_some() || pool != pair.session.pool()) {
@@ -203,15 +223,25 @@ impl Plane {
 
     /// Begins to prepare a pool for a session.
     fn start_move(&mut self, key: Key, pool: PoolId, reason: MoveReason) {
+        if let Some(kept) = self.draw_for(key, pool)
+            && self.give(key, kept, reason)
+        {
+            return;
+        }
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let Some(wire) = pair.session.spare_wire() else { return };
         pair.moves.next_at = Moment::NEVER;
         if self.prepare(key, wire, pool, reason) {
-            let Some(pair) = self.pairs.get_mut(key) else { return };
-            pair.moves.under_way = Some(wire);
-            self.moves_under_way += 1;
+            self.move_begins(key, wire);
             self.open_wire(key, wire, pool);
         }
+    }
+
+    /// A pool is being prepared in this place.
+    pub(super) fn move_begins(&mut self, key: Key, wire: Wire) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        (pair.moves.under_way, pair.moves.next_at) = (Some(wire), Moment::NEVER);
+        self.moves_under_way += 1;
     }
 
     /// A move has come to its end, good or bad: another session may begin one.
@@ -232,16 +262,31 @@ impl Plane {
     }
 
     /// The miner mines elsewhere now, on the connection that it had.
-    pub(super) fn switched(&mut self, key: Key, from: PoolId, to: PoolId, reason: MoveReason, began: Moment) {
+    pub(super) fn switched(
+        &mut self,
+        key: Key,
+        (from, to): (PoolId, PoolId),
+        wire: Wire,
+        reason: MoveReason,
+        began: Moment,
+    ) {
         self.move_over(key);
         let now = self.now;
         let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
         let (from_key, to_key) = (self.pool_keys.of(from), self.pool_keys.of(to));
         let hold_until = now.plus_ms(hold_ms);
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let has_moved = pair.moves.has_moved || reason != MoveReason::Placement;
+        let has_moved = pair.moves.has_moved || !matches!(reason, MoveReason::Placement | MoveReason::Kept);
         pair.record.pool = to_key;
         pair.moves = Moves { hold_until, has_moved, ..Moves::default() };
+        if std::mem::take(&mut pair.wire_mut(wire).keeping) {
+            self.arm_receive(key, Side::Pool(wire));
+        }
+        if reason == MoveReason::Kept {
+            // Its first pool, not another one.
+            return;
+        }
+        let Some(pair) = self.pairs.get_mut(key) else { return };
         let worker = pair.workers.first().copied().unwrap_or(adit_protocol::workers::NO_WORKER);
         let took_us = now.since_us(began);
         self.pool_counters.count(to, PoolCounter::LiveTo);
@@ -251,6 +296,8 @@ impl Plane {
 
     /// Pools stand otherwise than before.
     pub(super) fn pools_stand_otherwise(&mut self) {
+        self.forget_kept();
+        self.look_at_stock();
         for key in self.pairs.keys() {
             if let Some(pair) = self.pairs.get_mut(key) {
                 pair.moves.tried_count = 0;
@@ -332,10 +379,7 @@ impl Plane {
             return self.end_session(key, why, now);
         }
         if pair.moves.close_at <= now {
-            pair.moves.close_at = Moment::NEVER;
-            // The pool that it leaves may still owe it verdicts.
-            let until = now.plus_ms(self.shared.settings.settle_ms);
-            return self.end_session(key, CloseReason::Moved, until);
+            return self.let_go(key);
         }
         if pair.moves.next_at > now {
             return;
@@ -345,10 +389,8 @@ impl Plane {
         if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
-        match self.better(key) {
-            Some(_) if self.moves_under_way >= UNDER_WAY_COUNT_MAX => self.try_again_later(key),
-            Some((pool, reason)) => self.start_move(key, pool, reason),
-            None => {}
+        if let Some((pool, reason)) = self.better(key) {
+            self.start_move(key, pool, reason);
         }
     }
 

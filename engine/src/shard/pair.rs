@@ -123,7 +123,8 @@ pub(super) struct Pair {
     pub(super) record: Record,
     /// Keys of the names that the pool accepted on it, each once.
     pub(super) workers: Vec<u32>,
-    _place: Place,
+    /// Its place among the connections that are let in. Without one it has no miner: it makes a connection for the stock.
+    admitted: Option<Place>,
 }
 
 /// Resident memory of an idle pair is promised to stay below 4 KiB, what the session allocates included.
@@ -131,17 +132,33 @@ const _: () = assert!(size_of::<Pair>() <= 1536);
 
 impl Pair {
     pub(super) fn new(miner: OwnedFd, place: Place, session: Session, record: Record) -> Self {
+        let miner = End { socket: Some(miner), ..End::default() };
+        Self { miner, admitted: Some(place), ..Self::without_miner(session, record) }
+    }
+
+    /// A pair that only makes a connection to a pool.
+    pub(super) fn without_miner(session: Session, record: Record) -> Self {
         Self {
             session,
-            miner: End { socket: Some(miner), ..End::default() },
+            miner: End::default(),
             wires: Default::default(),
             phase: Phase::Open,
             moves: Moves::default(),
             rings_at: Moment::NEVER,
             record,
             workers: Vec::new(),
-            _place: place,
+            admitted: None,
         }
+    }
+
+    /// Whether it has no miner, and makes a connection for the stock.
+    pub(super) fn is_stock(&self) -> bool {
+        self.admitted.is_none()
+    }
+
+    /// A place in which nothing is, so that a connection can be put there.
+    pub(super) fn free_wire(&self) -> Option<Wire> {
+        Wire::ALL.into_iter().find(|&wire| self.session.is_free(wire) && self.wire(wire).is_free())
     }
 
     pub(super) fn end(&self, side: Side) -> &End {

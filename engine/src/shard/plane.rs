@@ -15,9 +15,12 @@ use adit_protocol::session::Shared;
 
 use super::accept::Listening;
 use super::books::Books;
+use super::kept::{Doorkeeper, KeptUpstream, Leaving};
 use super::mailbox::Mailbox;
 use super::moves::Decision;
 use super::pair::{Key, Pairs};
+use super::returns::ClosePace;
+use super::stock::Stock;
 use super::wheel::Wheel;
 use super::workers::{WORKERS_COUNT_MAX, Workers};
 use super::{Mail, Seed};
@@ -31,6 +34,7 @@ use crate::news::desk::Desk;
 use crate::pools::catalogue::PoolKeys;
 use crate::pools::counters::PoolCounterWriter;
 use crate::pools::reports::Reports;
+use crate::pools::reserved::Reserved;
 use crate::pools::view::PoolsView;
 use crate::ring::completion::{Completion, Errno, FailedSend, Received};
 use crate::ring::{Ring, RingSize};
@@ -78,6 +82,16 @@ pub(super) struct Plane {
     pub(super) lost: Vec<(Key, Side, Gone)>,
     /// What sessions left to be decided.
     pub(super) decisions: Vec<(Key, Decision)>,
+    /// Connections that are kept for miners' returns, by all shards.
+    pub(super) reserved: Reserved<KeptUpstream>,
+    /// When those that this shard has kept are to be looked at.
+    pub(super) kept_until: Moment,
+    /// Connections on their way out of the ring.
+    pub(super) leaving_ring: Vec<Leaving>,
+    /// Connections that wait for any miner.
+    pub(super) stock: Stock,
+    /// When miners are closed.
+    pub(super) close_pace: ClosePace,
     /// Sessions for which a pool is being prepared.
     pub(super) moves_under_way: usize,
     /// Sessions that wait until there are fewer of those.
@@ -100,6 +114,8 @@ impl Plane {
         pool_keys.learn(&seed.pools.catalogue);
         let mut vitals = seed.vitals;
         vitals.begin(now);
+        let stock = Stock::default();
+        let router = Doorkeeper::new(&seed.pools, &seed.reserved, &stock.shelves);
         let mut plane = Self {
             ring: Ring::new(RingSize::default(), ring_eventfd)?,
             clock,
@@ -107,7 +123,7 @@ impl Plane {
             turn: 0,
             pairs: Pairs::default(),
             wheel: Wheel::new(now),
-            shared: super::new_shared(&settings, &workers, &seed.pools),
+            shared: super::new_shared(&settings, &workers, &seed.pools, router),
             listeners: (0..)
                 .zip(listeners)
                 .map(|(index, listener)| Listening::new(index, listener))
@@ -132,6 +148,11 @@ impl Plane {
             starved: Vec::new(),
             lost: Vec::new(),
             decisions: Vec::new(),
+            reserved: seed.reserved,
+            kept_until: Moment::NEVER,
+            leaving_ring: Vec::new(),
+            stock,
+            close_pace: ClosePace::default(),
             moves_under_way: 0,
             moves_queued: VecDeque::new(),
             switch_times: seed.switch_times,
@@ -167,6 +188,7 @@ impl Plane {
         let had_mail = self.read_mail();
         let had_timers = self.ring_timers();
         self.decide();
+        self.advance_keeping();
         self.plan_sends();
         Ok(completions_count > 0 || had_endings || had_mail || had_timers || jobs > 0)
     }
@@ -176,7 +198,8 @@ impl Plane {
         let retry = self.listeners.iter().map(|listening| listening.retry_at).min().unwrap_or(Moment::NEVER);
         let tick = self.books.as_ref().map_or(Moment::NEVER, Books::tick_at);
         let stop = self.stop_at.unwrap_or(Moment::NEVER);
-        self.wheel.next().min(retry).min(self.latency.due()).min(tick).min(stop)
+        let kept = self.kept_until.min(self.stock.due);
+        self.wheel.next().min(retry).min(self.latency.due()).min(tick).min(stop).min(kept)
     }
 
     /// Whether Adit stops and nothing is left to do.
@@ -186,7 +209,10 @@ impl Plane {
 
     /// Whether the next turn has something to do whatever comes in.
     pub(super) fn is_busy(&self) -> bool {
-        !self.ending.is_empty() || !self.behind.is_empty() || !self.starved.is_empty()
+        !self.ending.is_empty()
+            || !self.behind.is_empty()
+            || !self.starved.is_empty()
+            || !self.leaving_ring.is_empty()
     }
 
     /// How long to wait in the ring; `None` if there is something to do already.
@@ -334,6 +360,12 @@ impl Plane {
             && books.tick_at() <= self.now
         {
             books.tick(self.now);
+        }
+        if self.kept_until <= self.now {
+            self.forget_kept();
+        }
+        if self.stock.due <= self.now {
+            self.tend_stock();
         }
         if self.stop_at.is_some_and(|at| at <= self.now) {
             self.stop_now();

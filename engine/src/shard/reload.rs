@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::kept::Doorkeeper;
 use super::plane::Plane;
 use crate::pools::catalogue::Catalogue;
 
@@ -13,7 +14,7 @@ impl Plane {
         self.shared.terms = catalogue.terms();
         self.shared.settings.linger_ms = catalogue.settings().failover.linger_ms;
         self.pools.catalogue = catalogue;
-        self.shared.router = Box::new(self.pools.clone());
+        self.shared.router = Box::new(Doorkeeper::new(&self.pools, &self.reserved, &self.stock.shelves));
         self.pools_stand_otherwise();
     }
 }

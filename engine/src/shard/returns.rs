@@ -1,20 +1,102 @@
-//! Miners that cannot be switched live: closed when their next pool is ready for them, not all at the same moment.
+//! Miners that cannot be switched live: closed when their next pool is ready for them, one after the other, and the
+//! connection to that pool kept for their return ([`super::kept`]).
 
+use adit_protocol::event::{CloseReason, Wire};
+use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
 
 use super::pair::Key;
 use super::plane::Plane;
+use crate::dice::Dice;
 use crate::pools::counters::PoolCounter;
+use crate::pools::standing::Standing;
+
+/// Miners that a shard closes in a second, as long as that does not take longer than `close_jitter_ms` for all of them.
+///
+/// A miner that was closed costs its pool nothing, since its login is kept; what has to be spared is what lies between:
+/// the accept queue, and the network of a farm of which each machine opens a connection.
+const CLOSES_PER_SECOND: u64 = 250;
+/// How long verdicts of a pool that is left, but not lost, may take before its miner is closed.
+const SETTLE_MS: u64 = 1_000;
+
+/// The pace at which a shard closes miners.
+#[derive(Debug, Default)]
+pub(super) struct ClosePace {
+    /// When the last of those is closed who were given a moment.
+    last: Moment,
+}
+
+impl ClosePace {
+    /// When the next miner is closed: a little after the last one, but within `spread_ms`.
+    fn next(&mut self, now: Moment, spread_ms: u64, dice: &mut Dice) -> Moment {
+        const STEP_US: u64 = 1_000_000 / CLOSES_PER_SECOND;
+        let next = Moment(self.last.max(now).0.saturating_add(dice.below(2 * STEP_US)));
+        if next > now.plus_ms(spread_ms) {
+            return Moment(now.0.saturating_add(dice.below(spread_ms.saturating_mul(1_000))));
+        }
+        self.last = next;
+        next
+    }
+}
 
 impl Plane {
     /// Another pool is ready for a miner that must come back to get there.
-    pub(super) fn cannot_follow(&mut self, key: Key, pool: PoolId) {
+    pub(super) fn cannot_follow(&mut self, key: Key, wire: Wire) {
         self.move_over(key);
-        let jitter_ms = self.pools.catalogue.settings().failover.close_jitter_ms;
-        let close_at = self.now.plus_ms(self.dice.below(jitter_ms));
+        let spread_ms = self.pools.catalogue.settings().failover.close_jitter_ms;
+        let close_at = self.close_pace.next(self.now, spread_ms, &mut self.dice);
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        pair.moves.close_at = close_at;
-        self.pool_counters.count(pool, PoolCounter::ClosesTo);
+        (pair.moves.close_at, pair.moves.ready) = (close_at, Some(wire));
         self.set_timer(key);
+    }
+
+    /// The moment has come to close a miner whose next pool is ready: that connection leaves the session first.
+    pub(super) fn let_go(&mut self, key: Key) {
+        let reserve_ms = self.pools.catalogue.settings().failover.reserve_ms;
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        pair.moves.close_at = Moment::NEVER;
+        let Some(wire) = pair.moves.ready.take() else { return };
+        let pool = pair.wire(wire).pool;
+        if reserve_ms == 0 || !self.begin_keeping(key, wire) {
+            self.close_for_return(key, pool);
+        }
+    }
+
+    /// Closes a miner so that it comes back to this pool. Where its present one lives, verdicts on their way still come.
+    pub(super) fn close_for_return(&mut self, key: Key, to: PoolId) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let lives = !pair.moves.is_lost() && self.pools.standing(pair.session.pool()) != Standing::Away;
+        let until = if lives { self.now.plus_ms(SETTLE_MS) } else { self.now };
+        self.pool_counters.count(to, PoolCounter::ClosesTo);
+        self.end_session(key, CloseReason::Moved, until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When the last of so many is closed, who all have to be closed at the same moment.
+    fn last_of(count: usize, spread_ms: u64) -> u64 {
+        let (mut pace, mut dice) = (ClosePace::default(), Dice::default());
+        let now = Moment(1_000_000);
+        let closes = (0..count).map(|_| pace.next(now, spread_ms, &mut dice).since_us(now));
+        closes.max().unwrap_or_default() / 1_000
+    }
+
+    #[test]
+    fn few_miners_are_closed_soon_and_many_over_the_whole_time() {
+        assert!(last_of(10, 3_000) <= 80, "each after 8 ms at most");
+        assert!((200..=1_200).contains(&last_of(200, 3_000)), "about 800 ms");
+        assert!((2_500..=3_000).contains(&last_of(5_000, 3_000)));
+        assert_eq!(last_of(5_000, 0), 0);
+    }
+
+    #[test]
+    fn those_who_come_later_are_not_kept_waiting_for_those_before() {
+        let (mut pace, mut dice) = (ClosePace::default(), Dice::default());
+        pace.next(Moment(0), 3_000, &mut dice);
+        let later = Moment(60_000_000);
+        assert!(pace.next(later, 3_000, &mut dice).since_us(later) <= 8_000);
     }
 }

@@ -25,6 +25,7 @@ use crate::news::Line;
 use crate::news::desk::Desk;
 use crate::pools::control::PoolControl;
 use crate::pools::counters::pool_counters;
+use crate::pools::reserved::Reserved;
 use crate::ring::eventfd::EventFd;
 use crate::settings::{PoolSettings, Settings};
 use crate::supervisor::{Running, Supervisor};
@@ -138,6 +139,7 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
         latency: Recorder::new().0,
         admission: Admission::new(&settings.limits),
         pools: control.published().view(),
+        reserved: Reserved::default(),
         reports,
         pool_counters: pool_counters().0,
         switch_times: crate::buckets::buckets().0,

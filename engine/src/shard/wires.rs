@@ -5,6 +5,7 @@
 //! is given to ([`super::moves`]), and how it is reached ([`super::dial`]).
 
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use adit_protocol::event::{Side, Wire};
@@ -31,10 +32,10 @@ pub(super) struct PoolEnd {
     pub(super) rejects_run: u32,
     /// Shares that the pool had accepted from anybody when that run began.
     pub(super) accepted_before: u64,
-    /// There was no socket for the last attempt to connect, which tells nothing of the pool.
-    pub(super) lacked_socket: bool,
     /// While it does not stand yet.
     pub(super) dialling: Option<Box<Dialling>>,
+    /// It is about to leave the session, to be kept: nothing is received from it any more.
+    pub(super) keeping: bool,
     /// The connection is of the past; it leaves with its last completion.
     leaving: bool,
     /// What takes the place then. What it has to say so far waits in `end`'s output.
@@ -45,9 +46,8 @@ pub(super) struct PoolEnd {
 #[derive(Debug)]
 pub(super) struct Dialling {
     pub(super) addresses: Arc<[SocketAddr]>,
-    /// Index of the address that is tried first, and how many have been.
-    pub(super) first: usize,
-    pub(super) tried_count: usize,
+    /// Index of the address to try after the present one.
+    pub(super) next: usize,
     /// How long all of it may take.
     pub(super) connect_ms: u64,
     /// When the present attempt has taken too long.
@@ -56,27 +56,6 @@ pub(super) struct Dialling {
     pub(super) until: Moment,
     /// The present attempt is being cancelled.
     pub(super) timed_out: bool,
-}
-
-impl Dialling {
-    /// The index of the address that comes next, after those that were tried.
-    pub(super) fn next_index(&self) -> usize {
-        (self.first + self.tried_count).checked_rem(self.addresses.len()).unwrap_or(0)
-    }
-
-    /// The next address, each once.
-    pub(super) fn next_address(&mut self) -> Option<SocketAddr> {
-        let index = self.next_index();
-        let address = self.addresses.get(index).filter(|_| self.tried_count < self.addresses.len())?;
-        self.tried_count += 1;
-        Some(*address)
-    }
-
-    /// The index of the address that is being tried.
-    pub(super) fn present_index(&self) -> usize {
-        let present = (self.first + self.tried_count).saturating_sub(1);
-        present.checked_rem(self.addresses.len()).unwrap_or(0)
-    }
 }
 
 impl Default for PoolEnd {
@@ -88,8 +67,8 @@ impl Default for PoolEnd {
             working_since: None,
             rejects_run: 0,
             accepted_before: 0,
-            lacked_socket: false,
             dialling: None,
+            keeping: false,
             leaving: false,
             next: None,
         }
@@ -97,6 +76,24 @@ impl Default for PoolEnd {
 }
 
 impl PoolEnd {
+    /// A place with a connection in it that stands.
+    pub(super) fn standing(pool: PoolId, socket: OwnedFd, now: Moment) -> Self {
+        let end = End { socket: Some(socket), ..End::default() };
+        Self { end, pool, opened_at: now, ..Self::default() }
+    }
+
+    /// Whether nothing is in it, nor on its way there.
+    pub(super) fn is_free(&self) -> bool {
+        self.opened_at == Moment::NEVER && !self.leaving && self.end.socket.is_none()
+    }
+
+    /// Whether the connection in it stands, and owes its peer nothing.
+    pub(super) fn can_be_kept(&self) -> bool {
+        let end = &self.end;
+        let stands = end.connected().is_some() && !end.lost && !end.ended;
+        stands && !self.leaving && end.output.waiting() == 0
+    }
+
     /// When the present attempt to connect has taken too long.
     pub(super) fn dial_deadline(&self) -> Moment {
         self.dialling.as_ref().map_or(Moment::NEVER, |dialling| dialling.attempt_until)
@@ -151,6 +148,7 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let place = pair.wire_mut(wire);
         place.forget_dial();
+        place.keeping = false;
         let end = &mut place.end;
         (end.lost, end.broken) = (true, true);
         end.heard_until = Moment::NEVER;
@@ -186,33 +184,5 @@ impl Plane {
             Some(pool) => self.open_wire(key, wire, pool),
             None => place.end.output = Output::default(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_address_is_tried_once_and_the_next_to_dial_begins_where_time_ran_out() {
-        let address = |n: u16| SocketAddr::from(([127, 0, 0, 1], n));
-        let mut dialling = Dialling {
-            addresses: (0..4).map(address).collect(),
-            first: 3,
-            tried_count: 0,
-            connect_ms: 0,
-            attempt_until: Moment::NEVER,
-            until: Moment::NEVER,
-            timed_out: false,
-        };
-        assert_eq!(dialling.next_address(), Some(address(3)));
-        assert_eq!(dialling.next_address(), Some(address(0)));
-        assert_eq!((dialling.present_index(), dialling.next_index()), (0, 1));
-        assert_eq!([(); 3].map(|()| dialling.next_address()), [Some(address(1)), Some(address(2)), None]);
-        // The name has fewer addresses than when somebody noted where to begin, or none.
-        (dialling.first, dialling.tried_count) = (9, 0);
-        assert_eq!(dialling.next_address(), Some(address(1)));
-        dialling.addresses = Arc::new([]);
-        assert_eq!((dialling.next_address(), dialling.next_index(), dialling.present_index()), (None, 0, 0));
     }
 }

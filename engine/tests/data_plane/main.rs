@@ -6,7 +6,6 @@ mod dialling;
 mod ends;
 mod figures;
 mod ledger;
-mod moved;
 mod pools;
 mod serving;
 mod support;

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use adit::control::Operators;
 use adit::reload::Configured;
-use adit::settings::{PoolSettings, Settings};
+use adit::settings::PoolSettings;
 use adit_admin::{Caller, Command, Control, Refusal};
 
 use crate::support::*;
@@ -32,15 +32,7 @@ fn pool_with_jobs(submits: mpsc::Sender<String>) -> SocketAddr {
 fn two_pools() -> (adit::supervisor::Running, [mpsc::Receiver<String>; 2]) {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel()).unzip();
     let addresses: Vec<_> = senders.into_iter().map(pool_with_jobs).collect();
-    (two_pools_at([addresses[0], addresses[1]], |_| {}), receivers.try_into().unwrap())
-}
-
-/// The same before pools that a test has.
-pub fn two_pools_at(
-    addresses: [SocketAddr; 2],
-    change: impl FnOnce(&mut Settings),
-) -> adit::supervisor::Running {
-    adit(addresses[0], |settings| {
+    let adit = adit(addresses[0], |settings| {
         settings.pools = ["one", "two"]
             .iter()
             .zip(&addresses)
@@ -52,11 +44,11 @@ pub fn two_pools_at(
             })
             .collect();
         settings.failover.grace_ms = 30_000;
-        change(settings);
-    })
+    });
+    (adit, receivers.try_into().unwrap())
 }
 
-pub fn command(adit: &adit::supervisor::Running, command: &Command) -> Result<u64, Refusal> {
+fn command(adit: &adit::supervisor::Running, command: &Command) -> Result<u64, Refusal> {
     let (drain, _) = crossbeam::channel::bounded(1);
     let operators = Operators::new(adit.figures().clone(), Configured::Fixed(""), drain);
     let by = Caller { token: "ops".to_owned(), source: (IpAddr::V4(Ipv4Addr::LOCALHOST), 1).into() };

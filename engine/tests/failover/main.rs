@@ -12,6 +12,7 @@ mod support;
 mod flapping;
 mod frozen;
 mod garbage;
+mod kept;
 mod killed;
 mod mute;
 mod no_pool;
@@ -19,6 +20,7 @@ mod only_pool;
 mod refusing;
 mod reset;
 mod split;
+mod standby;
 
 /// Not a test: what the process of a pool runs. Without its variable it has nothing to do.
 #[test]

@@ -36,6 +36,11 @@ impl Prepared {
         self.names.iter().map(|name| &*name.raw)
     }
 
+    /// Whether its pool was asked to configure what this session's miner asks for, and nothing else.
+    pub fn is_configured_for(&self, session: &Session) -> bool {
+        self.configure_params == session.downstream.configure_params
+    }
+
     /// Gives back what it holds: nobody wants it any more.
     pub fn discard(mut self, shared: &mut Shared) {
         self.upstream.framer.release(&mut shared.buffers);
@@ -91,7 +96,7 @@ impl Session {
         if !is_free || !wants {
             return Err(prepared);
         }
-        if prepared.configure_params != self.downstream.configure_params {
+        if !prepared.is_configured_for(self) {
             prepared.login.configure = Step::Unasked;
         }
         let Prepared { mut upstream, mut login, names, next_id, .. } = *prepared;

@@ -252,17 +252,6 @@ impl Session {
         self.pool
     }
 
-    /// Whether it has a connection to a pool, or one on its way, that its miner mines on.
-    pub fn has_pool(&self) -> bool {
-        self.current.is_some()
-    }
-
-    /// Whether a connection to this pool is ready, and the miner cannot be switched to it.
-    pub fn is_prepared_for(&self, pool: PoolId) -> bool {
-        let is_told = |wire: &Upstream| wire.login.as_ref().is_some_and(|login| login.told);
-        self.wires.iter().any(|wire| wire.pool == pool && is_told(wire))
-    }
-
     /// What is known of the miner where a pool is chosen for it.
     pub fn asks(&self) -> Asks<'_> {
         self.asks_as(self.downstream.names().next().map(|(_, name)| &*name.raw))

@@ -54,6 +54,9 @@ impl Page<'_> {
             Hashes(pool.hashrate.m5),
             Micros(pool.verdict_time.p99_us)
         )?;
+        if pool.standby > 0 {
+            write!(f, "  {} stand ready", Count(pool.standby))?;
+        }
         if !pool.reason.is_empty() {
             write!(f, "  {}", pool.reason)?;
         }
