@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::{self, RecvTimeoutError, Sender};
@@ -31,6 +32,8 @@ pub struct PoolAddresses(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     answer: Mutex<Arc<[SocketAddr]>>,
+    /// Index of the address to begin with.
+    begin_with: AtomicUsize,
     first: Condvar,
 }
 
@@ -38,6 +41,18 @@ impl PoolAddresses {
     /// The newest good answer, in the order to try; empty before the first one.
     pub fn newest(&self) -> Arc<[SocketAddr]> {
         self.0.answer.lock().clone()
+    }
+
+    /// Index of the one to begin with, which may be beyond the end.
+    pub fn first(&self) -> usize {
+        self.0.begin_with.load(Ordering::Relaxed)
+    }
+
+    /// Whoever connects next begins with this one: it worked, or is the one behind those that did not.
+    pub fn begin_with(&self, index: usize) {
+        if self.first() != index {
+            self.0.begin_with.store(index, Ordering::Relaxed);
+        }
     }
 
     /// Waits for the first answer, `limit` at most. Whether it is there.

@@ -1,17 +1,43 @@
-//! When the process has no descriptor left. One test, since it takes all of them.
+//! When the process has no descriptor left. One test after the other, since each takes all of them.
 
 #[path = "data_plane/support.rs"]
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 mod support;
 
 use std::fs::File;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use adit::counters::Counter;
+use adit::settings::FailoverSettings;
+use adit_admin::view::PoolState;
+use adit_protocol::pool::PoolId;
 use support::*;
+
+/// Whose turn it is to take them.
+static DESCRIPTORS: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_pool_that_no_socket_is_left_for_is_not_dead() {
+    let _all = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let adit = adit(accepting_pool(), |settings| settings.failover = FailoverSettings::default());
+    let mut miner = Peer::connect(address(&adit));
+    wait_until("the miner is accepted", || adit.counters().get(Counter::Accepted) == 1);
+    let fillers: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    miner.send(r#"{"id":1,"method":"mining.subscribe","params":[]}"#).unwrap();
+    wait_until("there is no socket", || adit.counters().get(Counter::DialsFailed) > 5);
+    drop(fillers);
+    // Its request has waited meanwhile.
+    assert!(miner.line().unwrap().unwrap().contains("f000000a"));
+    let history = adit.figures().pools.statuses.of(PoolId(1)).history;
+    assert!(history.iter().all(|change| change.to == PoolState::Up), "{history:?}");
+    drop(miner);
+    stop(adit);
+}
 
 #[test]
 fn adit_outlives_a_lack_of_descriptors_without_spinning() {
+    let _all = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
     let adit = adit(accepting_pool(), |_| {});
     let mut fillers: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(File::open("/dev/null").is_err());

@@ -4,7 +4,7 @@
 //! `mining.authorize` for that one, without looking at ids. So when the pool answers a later request first, that answer
 //! and everything behind it waits until the earlier one is answered, by the pool or by us.
 
-use crate::limits::HELD_BYTES_MAX;
+use crate::limits::{HELD_BYTES_MAX, HELD_COUNT_MAX};
 
 /// One held line.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +29,9 @@ impl Hold {
         self.lines.is_empty()
     }
 
-    /// Whether a line of `bytes` more bytes fits.
+    /// Whether one more line of `bytes` bytes fits.
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.bytes.len() + bytes <= HELD_BYTES_MAX
+        self.bytes.len() + bytes <= HELD_BYTES_MAX && self.lines.len() < HELD_COUNT_MAX
     }
 
     /// Keeps what `write` appends as one line.
@@ -104,6 +104,15 @@ mod tests {
         let mut hold = hold(&[(Some(2), "two "), (None, "job "), (Some(4), "four "), (None, "more ")]);
         assert_eq!(release(&mut hold, Some(3)), "two job ");
         assert_eq!(release(&mut hold, None), "four more ");
+    }
+
+    #[test]
+    fn lines_of_next_to_no_bytes_are_bounded_too() {
+        let mut hold = Hold::default();
+        while hold.has_room(3) {
+            hold.push(None, |out| out.extend_from_slice(b"{}\n"));
+        }
+        assert_eq!(hold.lines.len(), HELD_COUNT_MAX);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub const JSON_DEPTH_MAX: usize = 32;
 pub const PARAMS_MAX: usize = 12;
 /// Lines held back while an earlier handshake request is unanswered, per session.
 pub const HELD_BYTES_MAX: usize = 64 * 1024;
+/// The same as a number of lines: each that is let go looks at all that still wait.
+pub const HELD_COUNT_MAX: usize = 1_024;
 /// Requests of one session that wait for the pool at the same time.
 pub const PENDING_COUNT_MAX: usize = 256;
 /// Requests of one session between the oldest that is remembered and the newest. Beyond it the oldest are forgotten if

@@ -7,6 +7,7 @@ use crate::event::MoveReason;
 use crate::message::{Message, Span};
 use crate::moment::Moment;
 use crate::rewrite::{Change, splice};
+use crate::upstream::Extranonce;
 
 /// A request of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub struct Login {
     pub configure: Step,
     /// Of `mining.subscribe`.
     pub subscribe: Step,
+    /// The extranonce and the version mask in the answers to these two. The pool may have told others since.
+    pub answered: (Option<Extranonce>, u32),
     /// Of `mining.extranonce.subscribe`.
     pub extranonce_subscribe: Step,
     /// Of the miner's names, in the order in which they were asked for. Grows only.
@@ -121,6 +124,7 @@ impl Login {
             until: Moment::NEVER,
             configure: Step::Unasked,
             subscribe: Step::Unasked,
+            answered: (None, 0),
             extranonce_subscribe: Step::Unasked,
             names: Vec::new(),
             job: None,

@@ -142,10 +142,16 @@ impl Pending {
     /// not answer (ckpool never answers `suggest_difficulty`) must not stop the shares behind it.
     #[inline]
     pub fn has_room(&mut self) -> bool {
+        self.has_room_for_login() && (self.open_count as usize) < PENDING_COUNT_MAX
+    }
+
+    /// The same for a request of Adit's own: what the miner has open does not count against it, or one whose pool answers
+    /// nothing could not be logged in elsewhere.
+    pub fn has_room_for_login(&mut self) -> bool {
         if self.slots.len() >= PENDING_WINDOW_COUNT_MAX {
             self.forget_unowed();
         }
-        self.slots.len() < PENDING_WINDOW_COUNT_MAX && (self.open_count as usize) < PENDING_COUNT_MAX
+        self.slots.len() < PENDING_WINDOW_COUNT_MAX
     }
 
     /// Takes marks and unowed requests off the front.

@@ -3,7 +3,6 @@
 //! Answers to miners have the array form of errors with three elements and codes 20 to 25 only, the one that all miners
 //! read (cgminer and cpuminer index the array, ESP-Miner reads element 1).
 
-use crate::pending::Ticket;
 use crate::raw_id::RawId;
 use crate::verdict::RejectClass;
 
@@ -94,9 +93,9 @@ pub fn configure_refused(out: &mut Vec<u8>, id: &RawId, codes: &[Box<str>]) {
     out.extend_from_slice(b"},\"error\":null}\n");
 }
 
-/// Appends the answer to a second subscribe that the pool left open: the values of the first.
-pub fn subscribed(out: &mut Vec<u8>, ticket: &Ticket, extranonce1: &str, extranonce2_size: u8) {
-    open(out, ticket.miner_id.as_bytes());
+/// Appends an answer to subscribe with what is in force: where the pool left a second one open, or told other values since.
+pub fn subscribed(out: &mut Vec<u8>, miner_id: &RawId, extranonce1: &str, extranonce2_size: u8) {
+    open(out, miner_id.as_bytes());
     let text = format!("\"result\":[[],\"{extranonce1}\",{extranonce2_size}],\"error\":null}}\n");
     out.extend_from_slice(text.as_bytes());
 }

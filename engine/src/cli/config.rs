@@ -44,7 +44,7 @@ pub struct CheckFlags {
     file: Option<PathBuf>,
 
     /// Say which route and which pools this miner gets, while all pools work; may be given several times. Behind the
-    /// address, ,listener=ADDRESS:PORT and ,path=/PATH say how it comes in [default: by the first listener, without path]
+    /// address, ,listener=ADDRESS:PORT and ,path=PATH say how it comes in [default: by the first listener, without path]
     #[arg(long, value_name = "WORKER@ADDRESS")]
     explain: Vec<Question>,
 }

@@ -13,7 +13,6 @@ mod build;
 mod environment;
 mod error;
 mod file;
-mod not_there_yet;
 mod pools;
 mod raw;
 mod read;
@@ -101,11 +100,6 @@ impl Sources {
 
 /// Reads and judges everything.
 pub fn load(sources: Sources) -> Result<Config, ConfigErrors> {
-    judge(sources).and_then(not_there_yet::refuse)
-}
-
-/// Reads and judges everything, what the engine cannot do yet among it.
-fn judge(sources: Sources) -> Result<Config, ConfigErrors> {
     let (environment, errors) = environment::read(sources.environment.into_iter());
     let file = sources.file.as_deref().map(file::read).unwrap_or_default();
     build::build(read::Reader::new(file, environment, sources.flags.layer, errors))

@@ -17,7 +17,7 @@ pub fn with_file(text: &str) -> (tempfile::TempDir, Sources) {
 
 pub fn of_file(text: &str) -> Result<Config, ConfigErrors> {
     let (_directory, sources) = with_file(text);
-    judge(sources)
+    load(sources)
 }
 
 pub fn of_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
@@ -247,15 +247,6 @@ fn a_missing_pool_is_told_with_the_three_ways_to_name_one() {
     // Where the file is broken, it may stand there.
     let errors = of_file("[[pools\nurl = \"stratum+tcp://pool:1\"\n").expect_err("broken").to_string();
     assert!(!errors.contains("is missing"), "{errors}");
-}
-
-#[test]
-fn a_key_that_nothing_acts_on_yet_is_refused() {
-    let text = "[[routes]]\ngroup = \"default\"\npath = \"/a\"\n";
-    let told = "line 5, column 8: routes.0.path = \"/a\": routes by path are not there yet; allowed: listener, worker and network";
-    let (_directory, sources) = with_file(&format!("{POOL}{text}"));
-    let errors = load(sources).expect_err(text).0;
-    assert!(errors.len() == 1 && errors[0].to_string().ends_with(told), "{errors:?}");
 }
 
 #[test]

@@ -79,7 +79,9 @@ fn each_mistake_between_pools_and_groups_names_one_of_them() {
 #[test]
 fn each_mistake_in_a_route_names_its_place_and_what_is_allowed() {
     let route = "[[routes]]\ngroup = \"default\"\n";
-    let paths = "/ and visible ASCII characters but \", \\, ? and #, such as /order-1";
+    let paths = "a path such as /order-1, or HOST:PORT for miners that send CONNECT, of visible ASCII characters but \", \
+                 \\, ? and #";
+    let neither = "it neither starts with / nor names a host and a port";
     let networks = "a network such as 10.1.0.0/16 or 2001:db8::/32, or an IP address";
     for (line, message) in [
         (
@@ -93,7 +95,9 @@ fn each_mistake_in_a_route_names_its_place_and_what_is_allowed() {
              addresses in listen"
                 .to_owned(),
         ),
-        ("path = \"order-1\"", format!("column 8: routes.0.path = \"order-1\": it does not start with /; allowed: {paths}")),
+        ("path = \"order-1\"", format!("column 8: routes.0.path = \"order-1\": {neither}; allowed: {paths}")),
+        ("path = \"a/b:80\"", format!("column 8: routes.0.path = \"a/b:80\": {neither}; allowed: {paths}")),
+        ("path = \"pool:http\"", format!("column 8: routes.0.path = \"pool:http\": {neither}; allowed: {paths}")),
         ("path = \"/a b\"", format!("column 8: routes.0.path = \"/a b\": it holds ' '; allowed: {paths}")),
         (
             "worker = \"\"",

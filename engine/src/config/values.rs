@@ -42,7 +42,8 @@ const PASSWORD: &str = "1 to 255 bytes of text without control characters";
 const USER: &str = "the account's name at the pool: visible ASCII characters but \" and \\";
 /// What names of pools and groups look like.
 pub const LABEL: &str = "letters, digits and . _ - : [ ]";
-const PATH: &str = "/ and visible ASCII characters but \", \\, ? and #, such as /order-1";
+const PATH: &str = "a path such as /order-1, or HOST:PORT for miners that send CONNECT, of visible ASCII characters but \
+                    \", \\, ? and #";
 const LISTENER: &str = "one of the addresses in listen";
 const PATTERN: &str = "a worker's name, * for any characters and ? for one, such as farm1.*";
 const NETWORK: &str = "a network such as 10.1.0.0/16 or 2001:db8::/32, or an IP address";
@@ -225,11 +226,14 @@ pub fn label(raw: &Raw) -> Result<String, Fault> {
     }
 }
 
-/// A path that miners name.
+/// What miners name in the HTTP request that they begin with: a path, or the place that a CONNECT asks for.
 pub fn path(raw: &Raw) -> Result<String, Fault> {
     let path = text(raw, PATH)?;
-    if !path.starts_with('/') {
-        return Err(Fault::new("it does not start with /", PATH));
+    let is_place = path
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok());
+    if !path.starts_with('/') && !is_place {
+        return Err(Fault::new("it neither starts with / nor names a host and a port", PATH));
     }
     if path.len() > PATH_BYTES_MAX {
         return Err(Fault::new(format!("it has {} bytes", path.len()), PATH));

@@ -34,6 +34,7 @@ use super::status::{PoolStatus, Statuses};
 use super::view::PoolsView;
 use crate::clock::{self, Clock};
 use crate::dice::Dice;
+use crate::ring::completion::Errno;
 use crate::settings::Settings;
 use crate::shard::Mail;
 use crate::shard::mailbox::Mailbox;
@@ -115,6 +116,8 @@ pub struct PoolControl {
     probed: (Sender<Probed>, Receiver<Probed>),
     /// Whether every shard has the catalogue in force.
     is_catalogue_told: bool,
+    /// Whether every shard was told that pools stand otherwise.
+    is_news_told: bool,
 }
 
 /// The end of a probe.
@@ -162,6 +165,7 @@ impl PoolControl {
             orders,
             probed: channel::unbounded(),
             is_catalogue_told: true,
+            is_news_told: true,
         };
         control.follow_catalogue();
         control.publish_standings(clock.now());
@@ -224,6 +228,9 @@ impl PoolControl {
             log::info!("pool {}: a probe failed: {error}", entry.settings.name);
         }
         let Some(breaker) = self.breakers.get_mut(pool) else { return };
+        if breaker.state().is_usable() && result.as_ref().is_err_and(ProbeError::is_ours) {
+            return;
+        }
         let result = result.as_ref().map(|&()| ()).map_err(ProbeError::failure);
         let now = self.clock.now();
         let transition = breaker.probed(now, result, *began, self.dice.roll());
@@ -406,13 +413,13 @@ impl PoolControl {
     }
 
     /// Publishes how pools stand now, and tells shards if any stands otherwise than before.
-    fn publish_standings(&self, now: Moment) {
-        let mut is_news = false;
+    fn publish_standings(&mut self, now: Moment) {
+        let mut is_news = !self.is_news_told;
         for (&pool, breaker) in &self.breakers {
             is_news |= self.published.standings.set(pool, self.standing(breaker, now));
         }
         if is_news {
-            self.tell(&|| Mail::PoolsStand);
+            self.is_news_told = self.tell(&|| Mail::PoolsStand);
         }
     }
 
@@ -421,7 +428,6 @@ impl PoolControl {
         let mut is_told = true;
         for mailbox in self.shards.iter().filter_map(|(mailbox, _)| mailbox.upgrade()) {
             if mailbox.send(mail()).is_err() {
-                // It has more than enough mail to see that it must look.
                 log::warn!("a shard's mailbox is full: it hears later how pools stand");
                 is_told = false;
             }
@@ -460,7 +466,7 @@ impl PoolControl {
         let of_pools = self.breakers.iter().map(of_pool).min().unwrap_or(Moment::NEVER);
         let due = of_pools.min(self.checks.deadline());
         let again = self.clock.now().plus_ms(TELL_AGAIN_MS);
-        if self.is_catalogue_told { due } else { due.min(again) }
+        if self.is_catalogue_told && self.is_news_told { due } else { due.min(again) }
     }
 }
 
@@ -471,6 +477,11 @@ fn unix_ms(at: Moment, now: Moment) -> u64 {
 }
 
 impl ProbeError {
+    /// Whether it says nothing of the pool.
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::Connect(error) if Errno::tells_exhaustion(error))
+    }
+
     /// What it says to a breaker.
     fn failure(&self) -> Failure {
         match self {

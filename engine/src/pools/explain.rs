@@ -15,7 +15,7 @@ use super::routes::{Condition, Found, Routes};
 use crate::settings::{PoolSettings, RouteSettings, Settings};
 
 /// What a question looks like.
-const FORM: &str = "WORKER@ADDRESS, and behind it ,listener=ADDRESS:PORT or ,path=/PATH where these matter";
+const FORM: &str = "WORKER@ADDRESS, and behind it ,listener=ADDRESS:PORT or ,path=PATH where these matter";
 
 /// A miner that is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum QuestionError {
     #[error("no IP address follows an @; allowed: {FORM}")]
     Address,
     /// Something else behind the address.
-    #[error("{0:?} is neither listener=ADDRESS:PORT nor path=/PATH; allowed: {FORM}")]
+    #[error("{0:?} is neither listener=ADDRESS:PORT nor path=PATH; allowed: {FORM}")]
     Part(String),
     /// An address that nothing is awaited at.
     #[error("{0} is not in listen; allowed: {1}")]
@@ -59,7 +59,7 @@ impl FromStr for Question {
                 Some(("listener", listener)) => {
                     question.listener = Some(listener.parse().map_err(|_| fault())?);
                 }
-                Some(("path", path)) if path.starts_with('/') => question.path = Some(path.to_owned()),
+                Some(("path", path)) if !path.is_empty() => question.path = Some(path.to_owned()),
                 _ => return Err(fault()),
             }
         }
@@ -91,6 +91,10 @@ pub fn explain(settings: &Settings, question: &Question) -> Result<String, Quest
         let _ = write!(text, " with path {path}");
     }
     text.push_str(":\n");
+    if question.path.as_deref().is_some_and(|path| !routes.knows_path(path)) {
+        text.push_str("  no route names this path, so it is taken for a web client and sent away\n");
+        return Ok(text);
+    }
     let found = routes.find(&asks);
     tell_routes(&mut text, settings, &routes, &asks, found);
     let Some(found) = found else { return Ok(text) };
@@ -231,8 +235,8 @@ mod tests {
     #[test]
     fn a_miner_that_no_route_knows_gets_the_default_group() {
         assert_eq!(
-            answer("rig@10.1.2.3,path=/x"),
-            "rig from 10.1.2.3 by 0.0.0.0:3333 with path /x:\n\
+            answer("rig@10.1.2.3"),
+            "rig from 10.1.2.3 by 0.0.0.0:3333:\n\
             \x20 routes.0 does not hold: network = \"10.2.0.0/16\"\n\
             \x20 routes.1 does not hold: worker = \"farm1.*\"\n\
             \x20 no route holds, so it gets the default group\n\
@@ -240,6 +244,27 @@ mod tests {
             \x20   1. main, stratum+tcp://main.example:3333, priority 1\n"
         );
         assert!(answer("@10.2.0.1").starts_with("a miner of unknown name from 10.2.0.1"));
+    }
+
+    #[test]
+    fn a_path_counts_as_the_miner_names_it_and_an_unknown_one_leads_nowhere() {
+        let mut settings = settings();
+        settings.routes[0].network = None;
+        for path in ["/order-1", "eu.example:3333"] {
+            settings.routes[0].path = Some(path.to_owned());
+            let told = |question: String| {
+                explain(&settings, &question.parse().expect("a question")).expect("an answer")
+            };
+            let known = told(format!("rig@10.1.2.3,path={path}"));
+            assert!(known.contains(&format!("  routes.0 holds: path = \"{path}\"\n  group eu, ")), "{known}");
+            assert_eq!(
+                told(format!("rig@10.1.2.3,path={path}x")),
+                format!(
+                    "rig from 10.1.2.3 by 0.0.0.0:3333 with path {path}x:\n  no route names this path, so it is taken \
+                     for a web client and sent away\n"
+                )
+            );
+        }
     }
 
     #[test]
@@ -257,8 +282,8 @@ mod tests {
             ("rig", "no IP address follows an @; allowed: WORKER@ADDRESS, and"),
             ("rig@host", "no IP address follows an @; allowed: "),
             ("rig@10.0.0.1:3333", "no IP address follows an @; allowed: "),
-            ("rig@10.0.0.1,port=3", "\"port=3\" is neither listener=ADDRESS:PORT nor path=/PATH; allowed: "),
-            ("rig@10.0.0.1,path=a", "\"path=a\" is neither listener=ADDRESS:PORT nor path=/PATH; allowed: "),
+            ("rig@10.0.0.1,port=3", "\"port=3\" is neither listener=ADDRESS:PORT nor path=PATH; allowed: "),
+            ("rig@10.0.0.1,path=", "\"path=\" is neither listener=ADDRESS:PORT nor path=PATH; allowed: "),
         ] {
             let error = question.parse::<Question>().expect_err(question).to_string();
             assert!(error.starts_with(told), "{error}");

@@ -63,6 +63,11 @@ impl Errno {
     /// The peer is gone.
     pub const BROKEN_PIPE: Self = Self(libc::EPIPE);
 
+    /// Whether what failed elsewhere failed since descriptors or memory ran out.
+    pub fn tells_exhaustion(error: &io::Error) -> bool {
+        error.raw_os_error().is_some_and(|code| Self(code).is_exhaustion())
+    }
+
     /// Whether descriptors or memory ran out: worth another try later.
     pub fn is_exhaustion(self) -> bool {
         matches!(self.0, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)

@@ -27,10 +27,12 @@ impl Plane {
         let entry = self.pools.catalogue.get(place.pool);
         // A pool that a reload took away has no address any more.
         let addresses = entry.map_or_else(Arc::default, |entry| entry.addresses().newest());
+        let first = entry.map_or(0, |entry| entry.addresses().first());
         let connect_ms = entry.map_or(0, |entry| entry.settings.timeouts.connect_ms);
         place.dialling = Some(Box::new(Dialling {
             addresses,
-            next: 0,
+            first,
+            tried_count: 0,
             connect_ms,
             attempt_until: Moment::NEVER,
             until: self.now.plus_ms(connect_ms),
@@ -53,6 +55,9 @@ impl Plane {
         let Err(error) = result else {
             let left_us = dialling.until.since_us(self.now);
             self.vitals.connecting.record((dialling.connect_ms * 1_000).saturating_sub(left_us));
+            if let Some(entry) = self.pools.catalogue.get(place.pool) {
+                entry.addresses().begin_with(dialling.present_index());
+            }
             place.dialling = None;
             self.arm_receive(key, side);
             self.connected(key, wire);
@@ -88,15 +93,16 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let place = pair.wire_mut(wire);
         let Some(dialling) = &mut place.dialling else { return };
-        while let Some(&address) = dialling.addresses.get(dialling.next)
-            && self.now < dialling.until
+        while self.now < dialling.until
+            && let Some(address) = dialling.next_address()
         {
-            dialling.next += 1;
             self.counters.count(Counter::Dials);
-            let socket = match pool_socket(address) {
+            let socket = pool_socket(address);
+            place.lacked_socket = socket.as_ref().is_err_and(Errno::tells_exhaustion);
+            let socket = match socket {
                 Ok(socket) => socket,
                 Err(error) => {
-                    log::warn!("a socket toward {address}: {error}");
+                    log::debug!("a socket toward {address}: {error}");
                     self.counters.count(Counter::DialsFailed);
                     why = Gone::DialFailed;
                     continue;
@@ -109,6 +115,10 @@ impl Plane {
             place.end.connecting = true;
             place.end.socket = Some(socket);
             return self.set_timer(key);
+        }
+        if let Some(entry) = self.pools.catalogue.get(place.pool) {
+            // Where time did not suffice for all of them, the next one to dial begins with those that are left.
+            entry.addresses().begin_with(dialling.next_index());
         }
         place.dialling = None;
         (place.end.broken, place.end.lost) = (true, true);

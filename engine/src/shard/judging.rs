@@ -92,8 +92,9 @@ impl Plane {
         let (pool, opened_at, working_since) = (place.pool, place.opened_at, place.working_since);
         let silence_ms = self.shared.terms.of(pool).deadlines.silence_ms;
         let silent_since = Moment(now.0.saturating_sub(u64::from(silence_ms) * 1_000));
-        if why == CloseReason::PoolSilent && !place.end.was_read_since(silent_since) {
-            return;
+        let was_read = place.end.was_read_since(silent_since);
+        if place.lacked_socket || (why == CloseReason::PoolSilent && !was_read) {
+            return; // not its doing
         }
         let Some(failure) = failure_of(why, working_since, now) else { return };
         let (counter, began) = match failure {

@@ -11,6 +11,7 @@
 use adit_protocol::event::{CloseReason, LoginFailure, MoveReason, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
+use adit_protocol::session::Session;
 
 use super::pair::{Key, Phase};
 use super::plane::Plane;
@@ -127,15 +128,25 @@ impl Plane {
             let mut decisions = std::mem::take(&mut self.decisions);
             for (key, decision) in decisions.drain(..) {
                 match decision {
+                    // Within one turn, a session may come to more than it left to be decided.
+                    Decision::Lost(..) if self.session_is(key, Session::has_pool) => {}
                     Decision::Lost(pool, why) => self.pool_lost(key, pool, why),
                     Decision::LoginFailed(pool) => self.login_failed(key, pool),
-                    Decision::CannotFollow(wire) => self.cannot_follow(key, wire),
+                    Decision::CannotFollow(wire) => {
+                        if self.session_is(key, |session| session.is_prepared(wire)) {
+                            self.cannot_follow(key, wire);
+                        }
+                    }
                     Decision::Arrived(pool) => self.welcome(key, pool),
                     Decision::Stocked(wire) => self.spare_ready(key, wire),
                 }
             }
         }
         self.stock.shelves.forget_claims();
+    }
+
+    fn session_is(&mut self, key: Key, so: impl FnOnce(&Session) -> bool) -> bool {
+        self.pairs.get_mut(key).is_some_and(|pair| so(&pair.session))
     }
 
     /// A miner has come, and is given its first pool. Where it is it stays for a while: it may have come back from a move.
@@ -389,8 +400,10 @@ impl Plane {
         if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
-        if let Some((pool, reason)) = self.better(key) {
-            self.start_move(key, pool, reason);
+        match self.better(key) {
+            Some(_) if self.moves_under_way >= UNDER_WAY_COUNT_MAX => self.try_again_later(key),
+            Some((pool, reason)) => self.start_move(key, pool, reason),
+            None => {}
         }
     }
 

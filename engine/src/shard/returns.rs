@@ -16,8 +16,6 @@ use crate::pools::standing::Standing;
 /// A miner that was closed costs its pool nothing, since its login is kept; what has to be spared is what lies between:
 /// the accept queue, and the network of a farm of which each machine opens a connection.
 const CLOSES_PER_SECOND: u64 = 250;
-/// How long verdicts of a pool that is left, but not lost, may take before its miner is closed.
-const SETTLE_MS: u64 = 1_000;
 
 /// The pace at which a shard closes miners.
 #[derive(Debug, Default)]
@@ -64,9 +62,10 @@ impl Plane {
 
     /// Closes a miner so that it comes back to this pool. Where its present one lives, verdicts on their way still come.
     pub(super) fn close_for_return(&mut self, key: Key, to: PoolId) {
+        let settle_ms = self.shared.settings.settle_ms;
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let lives = !pair.moves.is_lost() && self.pools.standing(pair.session.pool()) != Standing::Away;
-        let until = if lives { self.now.plus_ms(SETTLE_MS) } else { self.now };
+        let until = if lives { self.now.plus_ms(settle_ms) } else { self.now };
         self.pool_counters.count(to, PoolCounter::ClosesTo);
         self.end_session(key, CloseReason::Moved, until);
     }

@@ -32,6 +32,8 @@ pub(super) struct PoolEnd {
     pub(super) rejects_run: u32,
     /// Shares that the pool had accepted from anybody when that run began.
     pub(super) accepted_before: u64,
+    /// There was no socket for the last attempt to connect, which tells nothing of the pool.
+    pub(super) lacked_socket: bool,
     /// While it does not stand yet.
     pub(super) dialling: Option<Box<Dialling>>,
     /// It is about to leave the session, to be kept: nothing is received from it any more.
@@ -46,8 +48,9 @@ pub(super) struct PoolEnd {
 #[derive(Debug)]
 pub(super) struct Dialling {
     pub(super) addresses: Arc<[SocketAddr]>,
-    /// Index of the address to try after the present one.
-    pub(super) next: usize,
+    /// Index of the address that is tried first, and how many have been.
+    pub(super) first: usize,
+    pub(super) tried_count: usize,
     /// How long all of it may take.
     pub(super) connect_ms: u64,
     /// When the present attempt has taken too long.
@@ -56,6 +59,27 @@ pub(super) struct Dialling {
     pub(super) until: Moment,
     /// The present attempt is being cancelled.
     pub(super) timed_out: bool,
+}
+
+impl Dialling {
+    /// The index of the address that comes next, after those that were tried.
+    pub(super) fn next_index(&self) -> usize {
+        (self.first + self.tried_count).checked_rem(self.addresses.len()).unwrap_or(0)
+    }
+
+    /// The next address, each once.
+    pub(super) fn next_address(&mut self) -> Option<SocketAddr> {
+        let index = self.next_index();
+        let address = self.addresses.get(index).filter(|_| self.tried_count < self.addresses.len())?;
+        self.tried_count += 1;
+        Some(*address)
+    }
+
+    /// The index of the address that is being tried.
+    pub(super) fn present_index(&self) -> usize {
+        let present = (self.first + self.tried_count).saturating_sub(1);
+        present.checked_rem(self.addresses.len()).unwrap_or(0)
+    }
 }
 
 impl Default for PoolEnd {
@@ -67,6 +91,7 @@ impl Default for PoolEnd {
             working_since: None,
             rejects_run: 0,
             accepted_before: 0,
+            lacked_socket: false,
             dialling: None,
             keeping: false,
             leaving: false,
@@ -184,5 +209,33 @@ impl Plane {
             Some(pool) => self.open_wire(key, wire, pool),
             None => place.end.output = Output::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_is_tried_once_and_the_next_to_dial_begins_where_time_ran_out() {
+        let address = |n: u16| SocketAddr::from(([127, 0, 0, 1], n));
+        let mut dialling = Dialling {
+            addresses: (0..4).map(address).collect(),
+            first: 3,
+            tried_count: 0,
+            connect_ms: 0,
+            attempt_until: Moment::NEVER,
+            until: Moment::NEVER,
+            timed_out: false,
+        };
+        assert_eq!(dialling.next_address(), Some(address(3)));
+        assert_eq!(dialling.next_address(), Some(address(0)));
+        assert_eq!((dialling.present_index(), dialling.next_index()), (0, 1));
+        assert_eq!([(); 3].map(|()| dialling.next_address()), [Some(address(1)), Some(address(2)), None]);
+        // The name has fewer addresses than when somebody noted where to begin, or none.
+        (dialling.first, dialling.tried_count) = (9, 0);
+        assert_eq!(dialling.next_address(), Some(address(1)));
+        dialling.addresses = Arc::new([]);
+        assert_eq!((dialling.next_address(), dialling.next_index(), dialling.present_index()), (None, 0, 0));
     }
 }

@@ -6,6 +6,7 @@ mod dialling;
 mod ends;
 mod figures;
 mod ledger;
+mod moved;
 mod pools;
 mod serving;
 mod support;

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use adit::control::Operators;
 use adit::reload::Configured;
-use adit::settings::PoolSettings;
+use adit::settings::{PoolSettings, Settings};
 use adit_admin::{Caller, Command, Control, Refusal};
 
 use crate::support::*;
@@ -32,7 +32,15 @@ fn pool_with_jobs(submits: mpsc::Sender<String>) -> SocketAddr {
 fn two_pools() -> (adit::supervisor::Running, [mpsc::Receiver<String>; 2]) {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel()).unzip();
     let addresses: Vec<_> = senders.into_iter().map(pool_with_jobs).collect();
-    let adit = adit(addresses[0], |settings| {
+    (two_pools_at([addresses[0], addresses[1]], |_| {}), receivers.try_into().unwrap())
+}
+
+/// The same before pools that a test has.
+pub fn two_pools_at(
+    addresses: [SocketAddr; 2],
+    change: impl FnOnce(&mut Settings),
+) -> adit::supervisor::Running {
+    adit(addresses[0], |settings| {
         settings.pools = ["one", "two"]
             .iter()
             .zip(&addresses)
@@ -44,11 +52,11 @@ fn two_pools() -> (adit::supervisor::Running, [mpsc::Receiver<String>; 2]) {
             })
             .collect();
         settings.failover.grace_ms = 30_000;
-    });
-    (adit, receivers.try_into().unwrap())
+        change(settings);
+    })
 }
 
-fn command(adit: &adit::supervisor::Running, command: &Command) -> Result<u64, Refusal> {
+pub fn command(adit: &adit::supervisor::Running, command: &Command) -> Result<u64, Refusal> {
     let (drain, _) = crossbeam::channel::bounded(1);
     let operators = Operators::new(adit.figures().clone(), Configured::Fixed(""), drain);
     let by = Caller { token: "ops".to_owned(), source: (IpAddr::V4(Ipv4Addr::LOCALHOST), 1).into() };

@@ -105,7 +105,7 @@ impl Session {
                 self.hold.push(Some(id), |out| replies::configure_refused(out, &ticket.miner_id, codes));
             }
             Asked::Subscribe if let Some(known) = known => self.hold.push(Some(id), |out| {
-                replies::subscribed(out, ticket, &known.extranonce1_hex(), known.extranonce2_size);
+                replies::subscribed(out, &ticket.miner_id, &known.extranonce1_hex(), known.extranonce2_size);
             }),
             asked => {
                 self.hold.push(Some(id), |out| replies::error(out, miner_id, error));

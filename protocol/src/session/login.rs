@@ -171,7 +171,7 @@ impl Session {
 
     /// Sends a request of the login.
     fn also_ask(&mut self, wire: Wire, step: LoginStep, method: &str, params: &[u8], cx: &mut Context<'_>) {
-        if !self.pending.has_room() {
+        if !self.pending.has_room_for_login() {
             return self.fail_login(wire, LoginFailure::NoRoom, cx);
         }
         let upstream = &mut self.wires[wire.index()];
@@ -227,8 +227,15 @@ impl Session {
             LoginStep::Authorize(_) => verdict::of_authorize(message) == Verdict::Accepted,
             LoginStep::ExtranonceSubscribe => verdict::of_submit(message) == Verdict::Accepted,
         };
-        if let Some(place) = upstream.login.as_mut().and_then(|login| login.step_mut(step)) {
-            *place = Step::Answered(Answer::keep(message, accepted));
+        if let Some(login) = &mut upstream.login {
+            match step {
+                LoginStep::Configure => login.answered.1 = upstream.version_mask,
+                LoginStep::Subscribe => login.answered.0 = upstream.extranonce,
+                LoginStep::ExtranonceSubscribe | LoginStep::Authorize(_) => {}
+            }
+            if let Some(place) = login.step_mut(step) {
+                *place = Step::Answered(Answer::keep(message, accepted));
+            }
         }
         if let LoginStep::Authorize(place) = step
             && !accepted

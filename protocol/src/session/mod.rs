@@ -252,6 +252,16 @@ impl Session {
         self.pool
     }
 
+    /// Whether it has a connection to a pool, or one on its way, that its miner mines on.
+    pub fn has_pool(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Whether the connection on this wire is ready, and the miner cannot be switched to it.
+    pub fn is_prepared(&self, wire: Wire) -> bool {
+        self.wire(wire).login.as_ref().is_some_and(|login| login.told)
+    }
+
     /// What is known of the miner where a pool is chosen for it.
     pub fn asks(&self) -> Asks<'_> {
         self.asks_as(self.downstream.names().next().map(|(_, name)| &*name.raw))

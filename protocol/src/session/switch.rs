@@ -19,7 +19,7 @@ use crate::upstream::Extranonce;
 /// What the miner was told by answers to its own requests, and need not be told again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
-    mask: bool,
+    mask: Option<u32>,
     extranonce: bool,
 }
 
@@ -128,14 +128,19 @@ impl Session {
                 Asked::Submit(_) | Asked::Login(_) | Asked::Other => continue,
             };
             let answer = step.and_then(Step::answer);
+            // The pool may have told another extranonce behind its answer.
+            let newer = self.wire(wire).extranonce.filter(|_| self.wire(wire).extranonce != login.answered.0);
             self.hold.push(Some(id), |out| match (answer, &asked) {
+                (Some(_), Asked::Subscribe) if let Some(newer) = newer => {
+                    replies::subscribed(out, &miner_id, &newer.extranonce1_hex(), newer.extranonce2_size);
+                }
                 (Some(answer), _) => answer.write(out, miner_id.as_bytes()),
                 (None, Asked::Configure(codes)) => replies::configure_refused(out, &miner_id, codes),
                 (None, Asked::Authorize(_)) => replies::error(out, miner_id.as_bytes(), replies::BAD_NAME),
                 (None, _) => replies::error(out, miner_id.as_bytes(), replies::NOT_SUPPORTED),
             });
             match asked {
-                Asked::Configure(_) => told.mask = true,
+                Asked::Configure(_) => told.mask = Some(answer.map_or(0, |_| login.answered.1)),
                 Asked::Subscribe => told.extranonce = true,
                 Asked::Authorize(index) => {
                     let (pool, accepted) =
@@ -177,7 +182,7 @@ impl Session {
         let upstream = &mut self.wires[wire.index()];
         if let Some(asked) = self.downstream.mask_asked {
             upstream.version_mask &= asked;
-            if !told.mask && upstream.version_mask != mask {
+            if upstream.version_mask != told.mask.unwrap_or(mask) & asked {
                 let mask = upstream.version_mask;
                 // Writing to a Vec cannot fail, here and below.
                 let _ = writeln!(
