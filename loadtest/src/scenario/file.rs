@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -245,6 +246,12 @@ impl Scenario {
             Some(step) => unfit(format!("a step at pool {:?}, which there is not", step.pool)),
             None => Ok(scenario),
         }
+    }
+
+    /// Time after which the steps come again; zero if they do not.
+    pub(super) fn round(&self) -> Duration {
+        // What comes at times that do not fit each other has no round; the longest is as near as it gets.
+        Duration::from_millis(self.steps.iter().map(|step| step.every_ms).max().unwrap_or(0))
     }
 
     /// Where a pool stands by its name; the first one if that is empty.

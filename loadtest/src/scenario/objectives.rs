@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::outcome::Figures;
+use super::outcome::{Figures, mean, middle};
 
 /// What must hold. What is not given is not asked; the audit always is.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -24,13 +24,14 @@ pub struct Objectives {
     pub accepted_ratio_min: Option<f64>,
     /// Growth of memory from before the first miner to the highest point, for each miner.
     pub resident_kib_per_miner_max: Option<f64>,
-    /// Growth of memory from the second quarter of the run to the last, in percent.
+    /// Growth of memory from the second quarter of the run to the last, in percent; where steps come again and again, from
+    /// the same part of an earlier round to the last quarter.
     pub resident_growth_percent_max: Option<f64>,
     /// The same for open descriptors.
     pub descriptors_growth_percent_max: Option<f64>,
-    /// The same for the median latency.
+    /// The same for the median latency of a second.
     pub latency_growth_percent_max: Option<f64>,
-    /// Size of the ledger for each of its shares.
+    /// Size of the ledger for each of its shares, once Adit has stopped.
     pub ledger_bytes_per_share_max: Option<f64>,
     /// 99th percentile from the kill of a pool to the first job of another, for miners that were switched live.
     pub switch_p99_ms_max: Option<f64>,
@@ -70,20 +71,24 @@ impl Objectives {
             ("KiB per miner", Some(figures.resident_kib_per_miner()), self.resident_kib_per_miner_max),
             (
                 "memory growth, %",
-                figures.growth_percent(|moment| moment.resident_kib as f64),
+                shown(figures.growth_percent(|moment| moment.resident_kib as f64, mean)),
                 self.resident_growth_percent_max,
             ),
             (
                 "descriptor growth, %",
-                figures.growth_percent(|moment| moment.descriptors as f64),
+                shown(figures.growth_percent(|moment| moment.descriptors as f64, mean)),
                 self.descriptors_growth_percent_max,
             ),
             (
                 "latency growth, %",
-                figures.growth_percent(|moment| moment.p50_ms),
+                shown(figures.growth_percent(|moment| moment.p50_ms, middle)),
                 self.latency_growth_percent_max,
             ),
-            ("ledger bytes per share", figures.ledger_bytes_per_share(), self.ledger_bytes_per_share_max),
+            (
+                "ledger bytes per share",
+                shown(figures.ledger_bytes_per_share),
+                self.ledger_bytes_per_share_max,
+            ),
             ("switch, p99 ms", shown(failover.switch_ms_p99), self.switch_p99_ms_max),
             ("back hashing, p99 ms", shown(failover.back_hashing_ms_p99), self.back_hashing_p99_ms_max),
             (

@@ -74,6 +74,7 @@ pub fn run(scenario: &Scenario, means: &Means, mut tell: impl FnMut(&str)) -> Re
     let figures = Figures {
         miners: scenario.fleet.miners as u64,
         resident_kib_at_start: adit.usage()?.resident_kib,
+        round_s: scenario.round().as_secs_f64(),
         ..Figures::default()
     };
     let strangers = Strangers::start(adit.address(), scenario.hostile)?;
@@ -189,6 +190,8 @@ impl Run<'_> {
             let lives = pool.stop().into_iter().enumerate();
             logs.extend(lives.map(|(life, log)| (format!("{}, life {}", looks.name, life + 1), log)));
         }
+        // Before the ledger is read: whoever reads it makes files beside it.
+        let ledger_bytes = self.shelf.as_ref().map(Shelf::bytes);
         let ledger = self.shelf.as_ref().map(|shelf| shelf.book(binary)).transpose()?;
         let mut audit = Audit::new().miners(&report);
         for (name, log) in &logs {
@@ -203,6 +206,8 @@ impl Run<'_> {
         let findings = audit.run();
         let mut figures = self.figures;
         figures.take_report(&report);
+        figures.ledger_bytes_per_share =
+            ledger_bytes.map(|bytes| bytes as f64 / findings.totals.rows.max(1) as f64);
         let wrong_pool = findings.count(Difference::WrongPool);
         figures.failover = Failover::new(&self.breaks, &report, wrong_pool, self.started);
         let mut outcome = Outcome::new(figures, findings, &self.scenario.objectives);
