@@ -133,6 +133,7 @@ impl Plan {
             warm_up: WARM_UP,
             window: self.window,
             proxy: Some(adit.pid()),
+            kernel: false,
         })?;
         let growth_kib = adit.usage()?.resident_kib.saturating_sub(resident_kib);
         if report.faults > 0 {
@@ -240,7 +241,7 @@ struct Pool {
 
 impl Pool {
     fn start() -> io::Result<Self> {
-        let pool = LeanPool::bind(([127, 0, 0, 1], 0).into(), JOB_EVERY)?;
+        let pool = LeanPool::bind(([127, 0, 0, 1], 0).into(), JOB_EVERY, false)?;
         let url = format!("stratum+tcp://{}", pool.address()?);
         let running = Arc::new(AtomicBool::new(true));
         let keep_on = Arc::clone(&running);

@@ -14,6 +14,8 @@ use socket2::SockRef;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1024;
+/// Receive buffer of a peer that reads slowly.
+const LITTLE_BYTES: usize = 4 * 1024;
 /// Longest line a test peer takes; more than either side of a proxy would pass on.
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -103,7 +105,8 @@ impl LineSocket {
         let mut piece = [0; READ_BYTES];
         let mut bytes_read = 0;
         while bytes_read < bytes_max {
-            match self.stream.read(&mut piece) {
+            let room = (bytes_max - bytes_read).min(READ_BYTES);
+            match self.stream.read(&mut piece[..room]) {
                 Ok(0) => return Ok(Some(Filled::Ended)),
                 Ok(count) => {
                     bytes_read += count;
@@ -185,6 +188,11 @@ impl LineSocket {
     /// Closes our direction; the other side may still send.
     pub(crate) fn close_sending(&self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
+    }
+
+    /// Lets the kernel take in little that is not read, so that it soon shows who does not.
+    pub(crate) fn receive_little(&self) {
+        let _ = SockRef::from(&self.stream).set_recv_buffer_size(LITTLE_BYTES);
     }
 
     /// Makes the close that follows a reset instead of an orderly end.

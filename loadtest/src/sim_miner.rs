@@ -7,6 +7,7 @@
 
 mod crew;
 mod miner;
+mod pace;
 mod report;
 mod session;
 mod style;
@@ -49,6 +50,12 @@ pub struct FleetConfig {
     pub pace: Pace,
     /// Worker names are this, then the miner's number.
     pub name_prefix: String,
+    /// How long they are, dealt out in turn: a name that is shorter is filled up. As they are if there is none.
+    pub name_bytes: Vec<usize>,
+    /// So many miners, the last ones, read slowly once they have a job. Their latencies are not counted.
+    pub slow_readers: usize,
+    /// How slowly: bytes per second of each.
+    pub slow_bytes_per_second: u32,
     /// New connections per second of the whole fleet.
     pub connects_per_second: f64,
     /// How long after a close a miner connects again; never if `None`.
@@ -76,6 +83,9 @@ impl FleetConfig {
             styles: STYLES.to_vec(),
             pace: Pace::Idle,
             name_prefix: "sim.rig".into(),
+            name_bytes: Vec::new(),
+            slow_readers: 0,
+            slow_bytes_per_second: 0,
             connects_per_second: 10_000.0,
             reconnect_after: None,
             reconnect_jitter: Duration::ZERO,
@@ -88,10 +98,25 @@ impl FleetConfig {
     }
 }
 
+impl FleetConfig {
+    /// The worker name of a miner, filled up to its length.
+    fn name_of(&self, number: usize) -> String {
+        let name = format!("{}{number}", self.name_prefix);
+        let length = self.name_bytes.get(number % self.name_bytes.len().max(1)).copied().unwrap_or_default();
+        format!("{name:x<length$}")
+    }
+}
+
 /// What a running fleet can be told to do.
 #[derive(Debug)]
 enum Order {
-    Finish { grace: Duration },
+    Finish {
+        grace: Duration,
+    },
+    /// This part of the miners that mine lose their connections.
+    Storm {
+        part: f64,
+    },
 }
 
 /// A running fleet. Dropped, it closes its connections.
@@ -113,6 +138,9 @@ impl Fleet {
     /// Starts the miners; they connect from now on.
     pub fn start(config: &FleetConfig) -> io::Result<Self> {
         let progress = Arc::new(Progress::default());
+        if let Pace::PerSecond(rate) = config.pace {
+            progress.set_rate(rate);
+        }
         let threads = config.threads.clamp(1, config.miners.max(1));
         let mut crews = Vec::with_capacity(threads);
         for nth in 0..threads {
@@ -133,6 +161,16 @@ impl Fleet {
     /// Whether every miner has a session and a job within the time.
     pub fn all_mining_within(&self, time: Duration) -> bool {
         wait::until(time, || self.progress.mining() == self.miners)
+    }
+
+    /// From now on so many submits per second, for a fleet that has a rate.
+    pub fn set_rate(&self, submits_per_second: f64) {
+        self.progress.set_rate(submits_per_second);
+    }
+
+    /// This part of the miners that mine (1 for all) lose their connections at once, and come back as after any close.
+    pub fn storm(&self, part: f64) {
+        self.tell(|| Order::Storm { part });
     }
 
     /// Stops submitting, waits up to `grace` for what is still to be answered, closes, and reports.

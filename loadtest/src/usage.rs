@@ -18,12 +18,11 @@ impl TreeUsage {
     /// Looks at a process and all below it.
     pub fn of(pid: u32) -> io::Result<Self> {
         let mut usage = Self::default();
-        let mut pids = vec![pid];
-        while let Some(pid) = pids.pop() {
+        for pid in tree_of(pid)? {
             usage.resident_kib += resident_kib(pid)?;
             for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
                 // A thread may end between the listing and the reading: it has no more to tell.
-                usage.add_thread(&thread?.path(), &mut pids).unwrap_or_default();
+                usage.add_thread(&thread?.path()).unwrap_or_default();
             }
         }
         Ok(usage)
@@ -38,15 +37,27 @@ impl TreeUsage {
         self.cpu_ns.iter().map(since).collect()
     }
 
-    fn add_thread(&mut self, task: &Path, children: &mut Vec<u32>) -> Option<()> {
+    fn add_thread(&mut self, task: &Path) -> Option<()> {
         let name = fs::read_to_string(task.join("comm")).ok()?.trim_end().to_owned();
         let nanos = fs::read_to_string(task.join("schedstat")).ok()?;
         *self.cpu_ns.entry(name).or_default() +=
             nanos.split_ascii_whitespace().next()?.parse::<u64>().ok()?;
-        let list = fs::read_to_string(task.join("children")).ok()?;
-        children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
         Some(())
     }
+}
+
+/// A process and all below it.
+pub(crate) fn tree_of(pid: u32) -> io::Result<Vec<u32>> {
+    let (mut tree, mut next) = (vec![pid], 0);
+    while let Some(&pid) = tree.get(next) {
+        next += 1;
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread that has just ended has no children any more.
+            let list = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+            tree.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+    }
+    Ok(tree)
 }
 
 /// Resident memory by the page tables: the counter in `status` may lag by some pages for each thread.

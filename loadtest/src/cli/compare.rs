@@ -8,14 +8,22 @@ use std::time::Duration;
 use adit_loadtest::compare::{Comparison, Cores, Load, MeasureError, Plan, Proxy};
 use clap::Args;
 
-use super::{EXIT_NO_CONCLUSION, fail, print, tell};
+use super::screen::Screen;
+use super::{EXIT_FAILED, EXIT_NO_CONCLUSION, fail, print};
 
 /// Rounds of each load, and time that is measured in each.
 const FULL: (usize, Duration) = (7, Duration::from_secs(2));
 const QUICK: (usize, Duration) = (3, Duration::from_millis(700));
 
+/// What asks for two shards beside one, which is no comparison of proxies.
+const SHARDS: &str = "shards";
+/// All that can be asked for.
+const LOADS: [&str; 10] =
+    ["1", "100", "1000", "5000", "0", "fan-out", "half-idle", "half-deaf", "many", SHARDS];
+
 /// Adit, haproxy, nginx and no proxy at all under the same load, round by round: CPU, latency and memory
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Compare {
     /// The Adit to measure
     #[arg(long, value_name = "PATH", default_value = "target/release/adit")]
@@ -42,13 +50,21 @@ pub(super) struct Compare {
     window_ms: Option<u64>,
 
     /// Only these loads: closed loops by their number of connections, or 0 (a low fixed rate), fan-out, half-idle,
-    /// half-deaf, many [default: the closed loops and 0]
-    #[arg(long, value_name = "LOAD,LOAD,…", value_delimiter = ',')]
+    /// half-deaf, many; or, by itself, shards: two of Adit's beside one [default: the closed loops and 0]
+    #[arg(long, value_name = "LOAD,LOAD,…", value_delimiter = ',', value_parser = LOADS)]
     only: Vec<String>,
 
     /// Only these proxies; haproxy is always among them
-    #[arg(long, value_name = "NAME,NAME,…", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,NAME,…", value_delimiter = ',', value_parser = Proxy::ALL.map(Proxy::name))]
     proxies: Vec<String>,
+
+    /// Count system calls, context switches and interrupts to other cores, where perf works
+    #[arg(long)]
+    kernel: bool,
+
+    /// Measure two shards even where they have to share cores with their peers; nothing is concluded then
+    #[arg(long)]
+    crowded: bool,
 
     /// Write the medians to this file
     #[arg(long, value_name = "FILE")]
@@ -56,9 +72,13 @@ pub(super) struct Compare {
 }
 
 pub(super) fn execute(arguments: &Compare) -> ExitCode {
+    if arguments.only.iter().any(|name| name == SHARDS) {
+        return shards(arguments);
+    }
     let outcome = plan(arguments).and_then(|plan| {
-        let comparison = plan.run(tell);
-        tell("");
+        let mut screen = Screen::new();
+        let comparison = plan.run(|nth, of, what| screen.step(nth, of, what));
+        screen.end();
         let comparison = comparison?;
         if let Some(file) = &arguments.json {
             fs::write(file, format!("{:#}\n", comparison.json()))?;
@@ -100,6 +120,7 @@ fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
         adit_mask: cores.proxy.to_string(),
         adit: arguments.adit.clone(),
         ledger: !arguments.no_ledger,
+        kernel: arguments.kernel,
         adit_arguments: arguments.adit_arguments.clone(),
         peers: std::env::current_exe()?,
     })
@@ -107,5 +128,31 @@ fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
 
 fn conclude(comparison: &Comparison) -> ExitCode {
     let printed = print(comparison);
-    if comparison.too_noisy().is_empty() { printed } else { ExitCode::from(EXIT_NO_CONCLUSION) }
+    if !comparison.too_noisy().is_empty() {
+        ExitCode::from(EXIT_NO_CONCLUSION)
+    } else if comparison.has_failed() {
+        ExitCode::from(EXIT_FAILED)
+    } else {
+        printed
+    }
+}
+
+fn shards(arguments: &Compare) -> ExitCode {
+    let mut screen = Screen::new();
+    let outcome = plan(arguments)
+        .and_then(|plan| plan.shards(arguments.crowded, |nth, of, what| screen.step(nth, of, what)));
+    screen.end();
+    match outcome {
+        Ok(shards) => {
+            let printed = print(&shards);
+            shards.holds().map_or(ExitCode::from(EXIT_NO_CONCLUSION), |holds| {
+                if holds { printed } else { ExitCode::from(EXIT_FAILED) }
+            })
+        }
+        Err(error @ MeasureError::TooFewCores { .. }) => {
+            fail(&error);
+            ExitCode::from(EXIT_NO_CONCLUSION)
+        }
+        Err(error) => fail(&error),
+    }
 }

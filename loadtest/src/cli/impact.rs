@@ -7,7 +7,8 @@ use std::time::Duration;
 use adit_loadtest::compare::{Cores, Load, MeasureError, Plan, Watchers};
 use clap::Args;
 
-use super::{fail, print, tell};
+use super::screen::Screen;
+use super::{fail, print};
 
 /// Adit under the same load with and without operators who scrape and listen: CPU per round trip and latency
 #[derive(Args, Debug)]
@@ -50,8 +51,9 @@ pub(super) fn execute(arguments: &Impact) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
     // Each as it is done: it takes minutes, and what is measured is measured whatever comes after it.
     for &load in &plan.loads {
-        let impact = plan.impact(load, watchers, tell);
-        tell("");
+        let mut screen = Screen::new();
+        let impact = plan.impact(load, watchers, |what| screen.note(what));
+        screen.end();
         outcome = match impact {
             Ok(impact) => print(&impact),
             Err(error) => return fail(&error),
@@ -89,6 +91,7 @@ fn plan(arguments: &Impact) -> Result<Plan, MeasureError> {
         },
         adit: arguments.adit.clone(),
         ledger: true,
+        kernel: false,
         adit_arguments: Vec::new(),
         peers: std::env::current_exe()?,
     })

@@ -23,6 +23,10 @@ pub(super) struct Pool {
     /// Time between two jobs
     #[arg(long, value_name = "MS", default_value_t = 30_000)]
     job_every_ms: u64,
+
+    /// Let other pools listen at the same address: the kernel deals out connections
+    #[arg(long)]
+    share_port: bool,
 }
 
 /// A pool that checks every share, ruled over stdin by the scenario that started it
@@ -60,6 +64,10 @@ pub(super) struct Miners {
     #[arg(long, value_name = "PID")]
     proxy_pid: Option<u32>,
 
+    /// Let the kernel count its system calls, context switches and interrupts to other cores, where perf works
+    #[arg(long, requires = "proxy_pid")]
+    kernel: bool,
+
     /// Logins under way at the same time
     #[arg(long, value_name = "N", default_value_t = 128)]
     logins_max: usize,
@@ -83,7 +91,11 @@ pub(super) struct Miners {
 
 pub(super) fn pool(arguments: &Pool) -> ExitCode {
     let serve = || {
-        let pool = LeanPool::bind(arguments.listen, Duration::from_millis(arguments.job_every_ms.max(1)))?;
+        let pool = LeanPool::bind(
+            arguments.listen,
+            Duration::from_millis(arguments.job_every_ms.max(1)),
+            arguments.share_port,
+        )?;
         writeln!(std::io::stderr(), "listening on {}", pool.address()?)?;
         pool.run(|| true)
     };
@@ -117,6 +129,7 @@ pub(super) fn miners(arguments: &Miners) -> ExitCode {
         warm_up: Duration::from_millis(arguments.warm_up_ms),
         window: Duration::from_millis(arguments.window_ms),
         proxy: arguments.proxy_pid,
+        kernel: arguments.kernel,
     };
     let json = |report: LeanReport| serde_json::to_string_pretty(&report).map_err(std::io::Error::other);
     match measure(&config).and_then(json) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use adit_loadtest::ledger_trouble::Plan;
 use clap::Args;
 
-use super::{fail, print, tell};
+use super::screen::Screen;
+use super::{fail, print};
 
 /// The relay's latency beside a ledger whose disk stands still or is full, and beside one that is well; takes root
 #[derive(Args, Debug)]
@@ -41,8 +42,9 @@ pub(super) fn execute(arguments: &LedgerTrouble) -> ExitCode {
         rate: arguments.rate,
         window: Duration::from_millis(arguments.window_ms),
     };
-    let outcome = plan.run(tell);
-    tell("");
+    let mut screen = Screen::new();
+    let outcome = plan.run(|what| screen.note(what));
+    screen.end();
     match outcome {
         Ok(outcome) => print(&outcome),
         Err(error) => fail(&error),

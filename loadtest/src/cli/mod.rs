@@ -5,6 +5,7 @@ mod impact;
 mod lean;
 mod ledger_trouble;
 mod run;
+mod screen;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -67,17 +68,4 @@ fn print(text: &dyn Display) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format_args!("stdout: {error}")),
     }
-}
-
-/// Progress on stderr: one line that is written over on a terminal, a line each elsewhere. Empty text ends it.
-fn tell(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    // Where stderr is closed nobody wants to know.
-    let _ = if std::io::IsTerminal::is_terminal(&stderr) {
-        write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush())
-    } else if text.is_empty() {
-        Ok(())
-    } else {
-        writeln!(stderr, "{text}")
-    };
 }

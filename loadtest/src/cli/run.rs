@@ -8,12 +8,13 @@ use adit_loadtest::pool_process::Launcher;
 use adit_loadtest::scenario::{self, Means, RunError, Scenario};
 use clap::Args;
 
-use super::{EXIT_FAILED, fail, print, tell};
+use super::screen::Screen;
+use super::{EXIT_FAILED, fail, print};
 
 /// Run a scenario against a real Adit; exit code 1 if an objective was missed
 #[derive(Args, Debug)]
 pub(super) struct Run {
-    /// failover, fanout, hostile, idle, soak, steady, storm, or a TOML file
+    /// closed, failover, fanout, hostile, idle, mixed, soak, steady, storm, or a TOML file
     scenario: String,
 
     /// The Adit to run
@@ -51,10 +52,10 @@ pub(super) fn execute(arguments: &Run) -> ExitCode {
     if let Some(seconds) = arguments.seconds {
         scenario.run_ms = seconds.saturating_mul(1_000);
     }
-    tell(&scenario.about);
-    tell("");
-    let outcome = means(arguments).and_then(|means| scenario::run(&scenario, &means, tell));
-    tell("");
+    let mut screen = Screen::new();
+    let outcome =
+        means(arguments).and_then(|means| scenario::run(&scenario, &means, |live| screen.live(live)));
+    screen.end();
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => return fail(&error),

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Output, Stdio};
 
 use rustix::thread::{CpuSet, sched_getaffinity};
 
@@ -27,6 +27,16 @@ pub enum MeasureError {
     /// The miners failed; what they said.
     #[error("the miners failed through {0}: {1}")]
     Miners(&'static str, String),
+    /// The machine cannot show it.
+    #[error("{what} takes {needed} cores, and there are {found} here: nothing was measured")]
+    TooFewCores {
+        /// What was to be measured.
+        what: &'static str,
+        /// How many it takes.
+        needed: usize,
+        /// How many this process may use.
+        found: usize,
+    },
     /// Answers were lost, refused or astray.
     #[error("{1} faults through {0}, the first: {2}")]
     Faults(&'static str, u64, String),
@@ -46,8 +56,7 @@ pub struct Cores {
 impl Cores {
     /// The proxy on the last core this process may use, its peers on the first ones.
     pub fn of_this_machine() -> io::Result<Self> {
-        let mask = sched_getaffinity(None)?;
-        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&core| mask.is_set(core)).collect();
+        let cores = usable_cores()?;
         let (first, second, last) = match cores[..] {
             [first, second, .., last] => (first, second, last),
             [first, last] => (first, first, last),
@@ -57,6 +66,12 @@ impl Cores {
     }
 }
 
+/// The cores that this process may use.
+pub(super) fn usable_cores() -> io::Result<Vec<usize>> {
+    let mask = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&core| mask.is_set(core)).collect())
+}
+
 /// Measures one proxy under one load.
 pub(super) fn measure(
     plan: &Plan,
@@ -64,32 +79,34 @@ pub(super) fn measure(
     proxy: Proxy,
     directory: &Path,
 ) -> Result<LeanReport, MeasureError> {
-    let pool = start_pool(plan, load)?;
+    let pool = start_pool(plan, load, plan.cores.pool, &["--listen", "127.0.0.1:0"])?;
     let running = Running::start(proxy, plan, pool.address(), directory)?;
-    let report = run_miners(plan, load, proxy, running.address, running.pid())?;
-    if report.faults > 0 {
-        let first = report.first_fault.unwrap_or_default();
-        return Err(MeasureError::Faults(proxy.name(), report.faults, first));
+    let mut miners = miners_command(plan, load, plan.cores.miners, running.address);
+    if let Some(pid) = running.pid() {
+        miners.arg("--proxy-pid").arg(pid.to_string());
+        if plan.kernel {
+            miners.arg("--kernel");
+        }
     }
-    Ok(report)
+    report_of(proxy, &miners.output()?)
 }
 
-fn start_pool(plan: &Plan, load: Load) -> Result<Adit, StartError> {
-    let core = plan.cores.pool.to_string();
-    let peers = plan.peers.display().to_string();
-    let job_every = load.job_every(plan.window).as_millis().to_string();
-    let arguments = ["-c", &core, &peers, "pool", "--listen", "127.0.0.1:0", "--job-every-ms", &job_every];
-    Adit::start(Path::new("taskset"), arguments)
-}
-
-fn run_miners(
+/// Starts a pool that gives jobs as often as the load asks for.
+pub(super) fn start_pool(
     plan: &Plan,
     load: Load,
-    proxy: Proxy,
-    address: SocketAddr,
-    pid: Option<u32>,
-) -> Result<LeanReport, MeasureError> {
-    let mut command = on_core(plan.cores.miners, &plan.peers.display().to_string());
+    core: usize,
+    arguments: &[&str],
+) -> Result<Adit, StartError> {
+    let (core, peers) = (core.to_string(), plan.peers.display().to_string());
+    let job_every = load.job_every(plan.window).as_millis().to_string();
+    let first = ["-c", &core, &peers, "pool", "--job-every-ms", &job_every];
+    Adit::start(Path::new("taskset"), first.iter().chain(arguments))
+}
+
+/// Miners that make this load at this address.
+pub(super) fn miners_command(plan: &Plan, load: Load, core: usize, address: SocketAddr) -> Command {
+    let mut command = on_core(core, &plan.peers.display().to_string());
     command.arg("miners").arg("--connect").arg(address.to_string());
     command.arg("--connections").arg(load.connections.to_string());
     let times = [
@@ -109,13 +126,21 @@ fn run_miners(
         Quiet::Deaf(count) => drop(command.arg("--deaf").arg(count.to_string())),
         Quiet::FanOut => drop(command.arg("--fan-out")),
     }
-    if let Some(pid) = pid {
-        command.arg("--proxy-pid").arg(pid.to_string());
-    }
-    let output = command.stdin(Stdio::null()).output()?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What miners told when they ended; a fault among it is none.
+pub(super) fn report_of(proxy: Proxy, output: &Output) -> Result<LeanReport, MeasureError> {
     let failed = |text: &[u8]| MeasureError::Miners(proxy.name(), String::from_utf8_lossy(text).into_owned());
     if !output.status.success() {
         return Err(failed(&output.stderr));
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string().as_bytes()))
+    let report: LeanReport =
+        serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string().as_bytes()))?;
+    if report.faults > 0 {
+        let first = report.first_fault.unwrap_or_default();
+        return Err(MeasureError::Faults(proxy.name(), report.faults, first));
+    }
+    Ok(report)
 }

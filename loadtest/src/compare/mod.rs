@@ -8,7 +8,9 @@
 mod impact;
 mod measure;
 mod proxy;
+mod shards;
 mod summary;
+mod verdict;
 
 use std::io;
 use std::path::PathBuf;
@@ -19,7 +21,9 @@ use crate::lean::miners::{LeanReport, Pace, Quiet};
 pub use impact::{Impact, Watchers};
 pub use measure::{Cores, MeasureError};
 pub use proxy::Proxy;
+pub use shards::{SHARDS_CORES_MIN, Shards};
 pub use summary::{Comparison, NULL_OFF_MAX};
+pub use verdict::{Judged, ROUNDS_MIN, Verdict};
 
 /// More connections than this at a fixed rate are there for their memory.
 const PAIRS_OF_OPEN_MAX: usize = 5_000;
@@ -79,6 +83,12 @@ impl Load {
         }
     }
 
+    /// Whether its figures are held against those of `other`.
+    fn is_beside(self, other: Self) -> bool {
+        let is_of_half = |load: Self| matches!(load.quiet, Quiet::Reading(_) | Quiet::Deaf(_));
+        is_of_half(self) && is_of_half(other)
+    }
+
     /// Time between two jobs, in a window of this length.
     fn job_every(&self, window: Duration) -> Duration {
         match self.quiet {
@@ -127,6 +137,8 @@ pub struct Plan {
     pub adit: PathBuf,
     /// Whether Adit keeps a ledger of all shares, anew in each measurement.
     pub ledger: bool,
+    /// Whether the kernel counts what each proxy asks of it, where `perf` works. It costs every proxy some time.
+    pub kernel: bool,
     /// Further arguments of `adit run`.
     pub adit_arguments: Vec<String>,
     /// The binary to start miners and pools from: `adit-loadtest`.
@@ -156,25 +168,31 @@ pub struct LoadSamples {
 }
 
 impl Plan {
-    /// Measures everything. `tell` hears before each measurement what comes.
+    /// Measures everything. `tell` hears before each measurement which of how many it is, and what it measures.
     ///
     /// The whole comparison fails with the first measurement that does: a proxy that loses answers has no figures.
-    pub fn run(&self, mut tell: impl FnMut(&str)) -> Result<Comparison, MeasureError> {
+    pub fn run(&self, mut tell: impl FnMut(usize, usize, &str)) -> Result<Comparison, MeasureError> {
         let directory = WorkDirectory::make()?;
-        let mut loads = Vec::new();
-        for &load in &self.loads {
-            let mut samples = Vec::new();
+        let mut loads: Vec<LoadSamples> =
+            self.loads.iter().map(|&load| LoadSamples { load, samples: Vec::new() }).collect();
+        let (mut nth, of) = (0, loads.len() * self.rounds * (self.proxies.len() + 1));
+        // Loads that are held against each other take turns as proxies do.
+        for group in loads.chunk_by_mut(|a, b| a.load.is_beside(b.load)) {
             for round in 0..self.rounds {
-                for (proxy, is_null) in self.turns(round) {
-                    let (connections, kind, name) = (load.connections, load.kind(), proxy.name());
-                    tell(&format!("{connections} {kind}, round {} of {}: {name}", round + 1, self.rounds));
-                    let report = measure::measure(self, load, proxy, &directory.0)?;
-                    samples.push(Sample { round, proxy, is_null, report });
+                for LoadSamples { load, samples } in group.iter_mut() {
+                    for (proxy, is_null) in self.turns(round) {
+                        let (connections, kind, name) = (load.connections, load.kind(), proxy.name());
+                        let about =
+                            format!("{connections} {kind}, round {} of {}: {name}", round + 1, self.rounds);
+                        tell(nth, of, &about);
+                        nth += 1;
+                        let report = measure::measure(self, *load, proxy, &directory.0)?;
+                        samples.push(Sample { round, proxy, is_null, report });
+                    }
                 }
             }
-            loads.push(LoadSamples { load, samples });
         }
-        Ok(Comparison { loads })
+        Ok(Comparison { loads, rounds: self.rounds })
     }
 
     /// Who is measured in this round, in this order; the flag marks the second run of haproxy.

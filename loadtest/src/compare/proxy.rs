@@ -75,7 +75,7 @@ impl Running {
     ) -> Result<Self, MeasureError> {
         match proxy {
             Proxy::Direct => Ok(Self { address: pool, process: Process::None }),
-            Proxy::Adit => start_adit(plan, pool, directory),
+            Proxy::Adit => Self::start_adit(plan, 1, pool, directory),
             Proxy::Haproxy => {
                 let address = free_address()?;
                 let file = directory.join("haproxy.cfg");
@@ -93,6 +93,35 @@ impl Running {
                 Self::start_other(command, address)
             }
         }
+    }
+
+    /// Starts Adit with so many shards.
+    pub(super) fn start_adit(
+        plan: &Plan,
+        shards: usize,
+        pool: SocketAddr,
+        directory: &Path,
+    ) -> Result<Self, MeasureError> {
+        for old in fs::read_dir(directory)?.flatten() {
+            if old.file_name().to_string_lossy().starts_with(LEDGER) {
+                fs::remove_file(old.path())?;
+            }
+        }
+        let (mask, program) = (plan.adit_mask.clone(), plan.adit.display().to_string());
+        let mut arguments: Vec<String> = vec!["-c".into(), mask, program, "run".into()];
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--shards", &shards.to_string())] {
+            arguments.extend([flag.into(), value.into()]);
+        }
+        if !plan.adit_arguments.iter().any(|argument| argument.starts_with("--admin")) {
+            arguments.extend(["--admin".into(), "off".into()]);
+        }
+        arguments.extend(["--pool".into(), format!("stratum+tcp://{pool}")]);
+        if plan.ledger {
+            arguments.extend(["--ledger".into(), directory.join(LEDGER).display().to_string()]);
+        }
+        arguments.extend_from_slice(&plan.adit_arguments);
+        let adit = Adit::start(Path::new("taskset"), arguments)?;
+        Ok(Self { address: adit.address(), process: Process::Adit(adit) })
     }
 
     fn start_other(mut command: Command, address: SocketAddr) -> Result<Self, MeasureError> {
@@ -142,29 +171,6 @@ pub(super) fn on_core(core: usize, program: &str) -> Command {
     let mut command = Command::new("taskset");
     command.arg("-c").arg(core.to_string()).arg(program);
     command
-}
-
-fn start_adit(plan: &Plan, pool: SocketAddr, directory: &Path) -> Result<Running, MeasureError> {
-    for old in fs::read_dir(directory)?.flatten() {
-        if old.file_name().to_string_lossy().starts_with(LEDGER) {
-            fs::remove_file(old.path())?;
-        }
-    }
-    let (mask, program) = (plan.adit_mask.clone(), plan.adit.display().to_string());
-    let mut arguments: Vec<String> = vec!["-c".into(), mask, program, "run".into()];
-    for (flag, value) in [("--listen", "127.0.0.1:0"), ("--shards", "1")] {
-        arguments.extend([flag.into(), value.into()]);
-    }
-    if !plan.adit_arguments.iter().any(|argument| argument.starts_with("--admin")) {
-        arguments.extend(["--admin".into(), "off".into()]);
-    }
-    arguments.extend(["--pool".into(), format!("stratum+tcp://{pool}")]);
-    if plan.ledger {
-        arguments.extend(["--ledger".into(), directory.join(LEDGER).display().to_string()]);
-    }
-    arguments.extend_from_slice(&plan.adit_arguments);
-    let adit = Adit::start(Path::new("taskset"), arguments)?;
-    Ok(Running { address: adit.address(), process: Process::Adit(adit) })
 }
 
 /// A port that was free a moment ago: these programs do not tell which one the kernel chose.

@@ -12,26 +12,33 @@ pub const NULL_OFF_MAX: f64 = 0.10;
 /// What the names of Adit's serving threads start with.
 const SHARD_THREAD: &str = "adit-shard";
 
+/// CPU time of Adit's serving threads for each round trip, in µs.
+pub(super) fn shards_cpu_us(report: &LeanReport) -> f64 {
+    report.cpu_us_of(|thread| thread.starts_with(SHARD_THREAD))
+}
+
 /// All figures of a comparison.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     /// Load by load.
     pub loads: Vec<LoadSamples>,
+    /// Rounds of each.
+    pub rounds: usize,
 }
 
 /// The middle of some figures, and their ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
+pub(super) struct Spread {
+    pub(super) low: f64,
+    pub(super) median: f64,
+    pub(super) high: f64,
 }
 
 impl Comparison {
     /// The loads at which haproxy differed too much from itself, each with how much.
     pub fn too_noisy(&self) -> Vec<(Load, f64)> {
         let noisy = |samples: &LoadSamples| {
-            let off = samples.null_off()?;
+            let off = samples.null_off(LeanReport::cpu_us_per_round_trip)?;
             (off > NULL_OFF_MAX).then_some((samples.load, off))
         };
         self.loads.iter().filter_map(noisy).collect()
@@ -52,28 +59,48 @@ impl LoadSamples {
         proxies
     }
 
-    fn of(&self, proxy: Proxy, is_null: bool) -> impl Iterator<Item = &Sample> {
+    pub(super) fn of(&self, proxy: Proxy, is_null: bool) -> impl Iterator<Item = &Sample> {
         self.samples.iter().filter(move |sample| sample.proxy == proxy && sample.is_null == is_null)
     }
 
-    fn spread(&self, proxy: Proxy, is_null: bool, figure: impl Fn(&LeanReport) -> f64) -> Option<Spread> {
+    pub(super) fn spread(
+        &self,
+        proxy: Proxy,
+        is_null: bool,
+        figure: impl Fn(&LeanReport) -> f64,
+    ) -> Option<Spread> {
         Spread::of(self.of(proxy, is_null).map(|sample| figure(&sample.report)).collect())
     }
 
-    /// A figure of one proxy over haproxy's CPU per round trip in the same round.
-    fn ratios(&self, proxy: Proxy, is_null: bool, figure: impl Fn(&LeanReport) -> f64) -> Vec<f64> {
+    /// What `hold` makes of a figure of one proxy and a figure of haproxy in the same round.
+    pub(super) fn in_rounds(
+        &self,
+        (proxy, is_null): (Proxy, bool),
+        figure: impl Fn(&LeanReport) -> f64,
+        base: impl Fn(&LeanReport) -> f64,
+        hold: impl Fn(f64, f64) -> Option<f64>,
+    ) -> Option<Spread> {
         let in_round = |sample: &Sample| {
             let haproxy = self.of(Proxy::Haproxy, false).find(|other| other.round == sample.round)?;
-            let base = haproxy.report.cpu_us_per_round_trip();
-            (base > 0.0).then(|| figure(&sample.report) / base)
+            hold(figure(&sample.report), base(&haproxy.report))
         };
-        self.of(proxy, is_null).filter_map(in_round).collect()
+        Spread::of(self.of(proxy, is_null).filter_map(in_round).collect())
+    }
+
+    /// A figure of one proxy over haproxy's CPU per round trip in the same round.
+    pub(super) fn cpu_ratio(
+        &self,
+        proxy: Proxy,
+        is_null: bool,
+        figure: impl Fn(&LeanReport) -> f64,
+    ) -> Option<Spread> {
+        self.in_rounds((proxy, is_null), figure, LeanReport::cpu_us_per_round_trip, ratio)
     }
 
     /// How far haproxy is from itself, in the middle of all rounds.
-    fn null_off(&self) -> Option<f64> {
-        let ratios = self.ratios(Proxy::Haproxy, true, LeanReport::cpu_us_per_round_trip);
-        Some(Spread::of(ratios.into_iter().map(|ratio| (ratio - 1.0).abs()).collect())?.median)
+    pub(super) fn null_off(&self, figure: impl Fn(&LeanReport) -> f64) -> Option<f64> {
+        let off = |again: f64, first: f64| Some((ratio(again, first)? - 1.0).abs());
+        Some(self.in_rounds((Proxy::Haproxy, true), &figure, &figure, off)?.median)
     }
 
     fn json_rows(&self) -> Vec<Value> {
@@ -81,7 +108,7 @@ impl LoadSamples {
             let median = |figure: &dyn Fn(&LeanReport) -> f64| {
                 self.spread(proxy, false, figure).map_or(0.0, |spread| rounded(spread.median))
             };
-            let ratio = Spread::of(self.ratios(proxy, false, LeanReport::cpu_us_per_round_trip));
+            let ratio = self.cpu_ratio(proxy, false, LeanReport::cpu_us_per_round_trip);
             let ratio = ratio.filter(|_| proxy != Proxy::Direct).map(|ratio| rounded(ratio.median));
             json!({
                 "proxy": proxy.name(),
@@ -92,7 +119,6 @@ impl LoadSamples {
                 "p50_us": median(&|report| report.p50_us as f64),
                 "p99_us": median(&|report| report.p99_us as f64),
                 "rss_kib_per_idle_pair": median(&|report| report.rss_kib_per_idle_pair),
-                "rss_growth_kib": median(&|report| report.rss_growth_kib as f64),
             })
         };
         self.proxies().into_iter().filter(|&(_, is_null)| !is_null).map(row).collect()
@@ -105,11 +131,11 @@ impl LoadSamples {
         let name = if is_null { "haproxy again" } else { proxy.name() };
         let is_proxy = proxy != Proxy::Direct;
         let cpu = self.spread(proxy, is_null, LeanReport::cpu_us_per_round_trip).filter(|_| is_proxy);
-        let ratio =
-            Spread::of(self.ratios(proxy, is_null, LeanReport::cpu_us_per_round_trip)).filter(|_| is_proxy);
+        let ratio = self.cpu_ratio(proxy, is_null, LeanReport::cpu_us_per_round_trip).filter(|_| is_proxy);
+        let per_core = cpu.map_or(0.0, |cpu| 1e6 / cpu.median.max(f64::MIN_POSITIVE));
         writeln!(
             out,
-            "  {name:<14}{:>22}{:>21}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{:>10.2}{:>10.0}{:>10.1}{:>10.1}",
+            "  {name:<14}{:>22}{:>21}{:>9.0}{per_core:>12.0}{:>9.0}{:>9.0}{:>9.0}{:>10.2}{:>9.0}{:>9.1}{:>9.1}",
             text(cpu, 2),
             text(ratio, 3),
             median(&LeanReport::round_trips_per_second),
@@ -122,13 +148,33 @@ impl LoadSamples {
             median(&|report| report.rss_growth_kib as f64 / 1024.0),
         )?;
         if proxy == Proxy::Adit {
-            let shards = |report: &LeanReport| report.cpu_us_of(|thread| thread.starts_with(SHARD_THREAD));
-            let cpu = self.spread(proxy, false, shards);
-            let ratio = Spread::of(self.ratios(proxy, false, shards));
+            let cpu = self.spread(proxy, false, shards_cpu_us);
+            let ratio = self.cpu_ratio(proxy, false, shards_cpu_us);
             writeln!(out, "  {:<14}{:>22}{:>21}", "  shards alone", text(cpu, 2), text(ratio, 3))?;
         }
-        Ok(())
+        self.write_kernel(out, proxy, is_null)
     }
+
+    /// What the kernel counted, where it was asked to.
+    fn write_kernel(&self, out: &mut fmt::Formatter<'_>, proxy: Proxy, is_null: bool) -> fmt::Result {
+        let Some(kernel) = self.of(proxy, is_null).find_map(|sample| sample.report.kernel.as_ref()) else {
+            return Ok(());
+        };
+        write!(out, "  {:<14}", "  per trip")?;
+        for name in kernel.keys() {
+            let per_trip = |report: &LeanReport| {
+                let count = report.kernel.as_ref().and_then(|kernel| kernel.get(name)).copied();
+                count.unwrap_or_default() as f64 / report.round_trips.max(1) as f64
+            };
+            write!(out, "  {name} {}", text(self.spread(proxy, is_null, per_trip), 2))?;
+        }
+        writeln!(out)
+    }
+}
+
+/// One over the other, where there is something to hold against.
+pub(super) fn ratio(figure: f64, base: f64) -> Option<f64> {
+    (base > 0.0).then(|| figure / base)
 }
 
 impl fmt::Display for Comparison {
@@ -155,11 +201,12 @@ impl fmt::Display for Comparison {
                 if load.quiet == Quiet::FanOut { "CPU µs per delivery" } else { "CPU µs per round trip" };
             writeln!(
                 out,
-                "  {:<14}{:>22}{:>21}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>10}",
+                "  {:<14}{:>22}{:>21}{:>9}{:>12}{:>9}{:>9}{:>9}{:>10}{:>9}{:>9}{:>9}",
                 "",
                 trips,
                 "ratio to haproxy",
                 "trips/s",
+                "trips/s/core",
                 "p50 µs",
                 "p99 µs",
                 "p99.9 µs",
@@ -174,6 +221,9 @@ impl fmt::Display for Comparison {
             writeln!(out)?;
         }
         writeln!(out, "Medians of the rounds (lowest–highest); ratios within a round.")?;
+        for judged in self.judge() {
+            writeln!(out, "{judged}")?;
+        }
         for (load, off) in self.too_noisy() {
             let (connections, kind, off) = (load.connections, load.kind(), off * 100.0);
             writeln!(
@@ -186,7 +236,7 @@ impl fmt::Display for Comparison {
 }
 
 impl Spread {
-    fn of(mut figures: Vec<f64>) -> Option<Self> {
+    pub(super) fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_unstable_by(f64::total_cmp);
         let (&low, &high) = (figures.first()?, figures.last()?);
         let middle = figures.len() / 2;
@@ -196,7 +246,7 @@ impl Spread {
     }
 }
 
-fn text(spread: Option<Spread>, digits: usize) -> String {
+pub(super) fn text(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or("-".into(), |Spread { low, median, high }| {
         format!("{median:.digits$} ({low:.digits$}–{high:.digits$})")
     })
@@ -234,7 +284,7 @@ mod tests {
             }
         }
         let load = Load { connections: 100, pace: Pace::Closed, quiet: Quiet::Nobody };
-        Comparison { loads: vec![LoadSamples { load, samples }] }
+        Comparison { loads: vec![LoadSamples { load, samples }], rounds: rounds.len() }
     }
 
     #[test]
@@ -245,7 +295,6 @@ mod tests {
         let expected = json!({
             "proxy": "adit", "load": "closed", "connections": 100, "cpu_us_per_round_trip": 18.0,
             "ratio_to_haproxy": 0.9, "p50_us": 40.0, "p99_us": 90.0, "rss_kib_per_idle_pair": 2.5,
-            "rss_growth_kib": 0.0,
         });
         assert_eq!(comparison.json()["rows"][1], expected);
         assert_eq!(comparison.json()["rows"].as_array().map(Vec::len), Some(2));

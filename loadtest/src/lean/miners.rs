@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Crowd;
+use super::kernel::KernelCount;
 use crate::usage::TreeUsage;
 
 /// How submits are paced.
@@ -56,6 +57,8 @@ pub struct LeanConfig {
     pub window: Duration,
     /// The process in between, if there is one.
     pub proxy: Option<u32>,
+    /// Whether the kernel counts what that process asks of it meanwhile.
+    pub kernel: bool,
 }
 
 /// What one measurement gave.
@@ -78,6 +81,9 @@ pub struct LeanReport {
     pub cpu_ns: BTreeMap<String, u64>,
     /// CPU time of the miners' own process meanwhile, in nanoseconds.
     pub miners_cpu_ns: u64,
+    /// What the kernel counted of the proxy meanwhile, by name, if it was asked to and could.
+    #[serde(default)]
+    pub kernel: Option<BTreeMap<String, u64>>,
     /// From when a submit was due (open loop) or sent (closed loop) until its answer; in a fan-out, from a job's first byte
     /// at the pool until the last miner had it.
     pub p50_us: u64,
@@ -129,6 +135,8 @@ pub fn measure(config: &LeanConfig) -> io::Result<LeanReport> {
     crowd.turn_until(Instant::now() + config.warm_up)?;
     let (before, own_before, start) = (look()?, own_usage()?, Instant::now());
     let done_before = crowd.start_measuring();
+    let watched = config.proxy.filter(|_| config.kernel);
+    let count = watched.map(|proxy| KernelCount::start(proxy, config.window));
     crowd.turn_until(start + config.window)?;
     let after = look()?;
     report.rss_growth_kib = after.resident_kib.saturating_sub(idle.resident_kib);
@@ -141,6 +149,8 @@ pub fn measure(config: &LeanConfig) -> io::Result<LeanReport> {
     report.p99_us = latency.value_at_quantile(0.99);
     report.p999_us = latency.value_at_quantile(0.999);
 
+    // No perf is no fault: there are no counts then.
+    report.kernel = count.and_then(Result::ok).map(KernelCount::counts).transpose()?.flatten();
     crowd.stop_load();
     crowd.settle_all(Instant::now() + config.login_timeout)?;
     (report.faults, report.first_fault) = crowd.into_faults();
@@ -165,7 +175,7 @@ mod tests {
     /// A pool that gives a job every few milliseconds, and one measurement against it.
     fn measured(connections: usize, pace: Pace, quiet: Quiet) -> LeanReport {
         let job_every = Duration::from_millis(20);
-        let pool = LeanPool::bind(SocketAddr::from(([127, 0, 0, 1], 0)), job_every).unwrap();
+        let pool = LeanPool::bind(SocketAddr::from(([127, 0, 0, 1], 0)), job_every, false).unwrap();
         let address = pool.address().unwrap();
         let running = Arc::new(AtomicBool::new(true));
         let keep_on = Arc::clone(&running);
@@ -181,6 +191,7 @@ mod tests {
             warm_up: Duration::from_millis(20),
             window: Duration::from_millis(200),
             proxy: Some(std::process::id()),
+            kernel: false,
         });
         running.store(false, Ordering::Relaxed);
         thread.join().unwrap().unwrap();

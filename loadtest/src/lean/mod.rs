@@ -6,6 +6,7 @@
 //! closely, with an audit of every share, are [`crate::sim_miner`] and [`crate::scripted_pool`].
 
 mod crowd;
+mod kernel;
 mod link;
 pub mod miners;
 pub mod pool;

@@ -1,11 +1,12 @@
 //! A pool that says yes to everything, in one thread.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener as PolledListener;
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::link::{Link, READ_BYTES};
 use super::wire::{self, Request};
@@ -37,13 +38,16 @@ struct Seat {
 }
 
 impl LeanPool {
-    /// Binds an address; every miner gets a new job each `job_every`.
-    pub fn bind(address: SocketAddr, job_every: Duration) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        // The standard library asks for a queue of 128; a storm needs what the system allows.
-        socket2::SockRef::from(&listener).listen(i32::from(u16::MAX))?;
+    /// Binds an address; every miner gets a new job each `job_every`. Where the port is shared, others may bind it, too.
+    pub fn bind(address: SocketAddr, job_every: Duration, shares_port: bool) -> io::Result<Self> {
+        let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        listener.set_reuse_address(true)?;
+        listener.set_reuse_port(shares_port)?;
+        listener.bind(&address.into())?;
+        // A storm needs a queue as long as the system allows.
+        listener.listen(i32::from(u16::MAX))?;
         listener.set_nonblocking(true)?;
-        let mut listener = PolledListener::from_std(listener);
+        let mut listener = PolledListener::from_std(listener.into());
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self {

@@ -44,6 +44,8 @@ pub struct PoolLooks {
     pub job_every_ms: u64,
     /// As it goes over the wire.
     pub difficulty: String,
+    /// Difficulties instead of that one, dealt out to connections in turn.
+    pub difficulties: Vec<String>,
     /// Bytes of extranonce2.
     pub extranonce2_bytes: usize,
     /// The mask granted; empty for none.
@@ -59,6 +61,7 @@ impl Default for PoolLooks {
             name: "pool".into(),
             job_every_ms: 5_000,
             difficulty: "0.0000000001".into(),
+            difficulties: Vec::new(),
             extranonce2_bytes: 8,
             version_mask: "1fffe000".into(),
             habit: Habit::Good,
@@ -73,6 +76,7 @@ impl PoolLooks {
             tag: tag.into(),
             extranonce2_size: self.extranonce2_bytes,
             difficulty: self.difficulty.clone(),
+            difficulties: self.difficulties.clone(),
             version_mask: self.version_mask.clone(),
             job_every: (self.job_every_ms > 0).then(|| Duration::from_millis(self.job_every_ms)),
             ..Script::default()

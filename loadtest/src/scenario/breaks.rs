@@ -7,7 +7,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::file::Action;
+use super::steps::Action;
 use crate::sim_miner::{Arrival, FleetReport};
 
 /// Highest time told apart: ten minutes.

@@ -4,21 +4,23 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::fleet::FleetPart;
 use super::objectives::Objectives;
+use super::steps::{Action, Step};
 use crate::pool_process::PoolLooks;
-use crate::scripted_pool::Habit;
-use crate::sim_miner::{STYLES, Style};
 
 /// Pools of one scenario at most: their numbers are a byte of their work.
 pub const POOLS_MAX: usize = 64;
 /// The scenarios in the binary, by name.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 9] = [
+    ("closed", include_str!("../../scenarios/closed.toml")),
     ("failover", include_str!("../../scenarios/failover.toml")),
     ("fanout", include_str!("../../scenarios/fanout.toml")),
     ("hostile", include_str!("../../scenarios/hostile.toml")),
     ("idle", include_str!("../../scenarios/idle.toml")),
+    ("mixed", include_str!("../../scenarios/mixed.toml")),
     ("soak", include_str!("../../scenarios/soak.toml")),
     ("steady", include_str!("../../scenarios/steady.toml")),
     ("storm", include_str!("../../scenarios/storm.toml")),
@@ -75,29 +77,6 @@ pub struct AditPart {
     pub settings: Vec<String>,
 }
 
-/// The miners of a scenario.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FleetPart {
-    /// How many.
-    pub miners: usize,
-    /// Their styles, dealt out in turn; all there are if none is named.
-    pub styles: Vec<Style>,
-    /// Connects per second.
-    pub connects_per_second: f64,
-    /// How long all may take to have a job.
-    pub all_mining_within_ms: u64,
-    /// Submits per second of the whole fleet, in open loop; none if zero. Fewer in a run so long that the books could not
-    /// keep them all.
-    pub submits_per_second: f64,
-    /// How long after a close a miner comes back; never if zero.
-    pub reconnect_after_ms: u64,
-    /// So much later at most, each time another.
-    pub reconnect_jitter_ms: u64,
-    /// Miners that leave of their own accord, per second of the whole fleet.
-    pub leaves_per_second: f64,
-}
-
 /// Connections that never become miners. Each is made anew when it is closed.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -114,86 +93,6 @@ pub struct HostilePart {
     pub flapping: usize,
 }
 
-/// Something that happens at a time.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    /// When, from the time all miners had a job.
-    pub after_ms: u64,
-    /// Again and again after so long; once if zero.
-    #[serde(default)]
-    pub every_ms: u64,
-    /// A fault is over after so long; it stays if zero. A pool that is killed every few seconds for less than that flaps.
-    #[serde(default)]
-    pub for_ms: u64,
-    /// At which pool, by its name; the first if empty.
-    #[serde(default)]
-    pub pool: String,
-    /// What.
-    #[serde(rename = "do")]
-    pub action: Action,
-}
-
-/// What can happen at a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// It gives a job, and the time until every miner of this pool has it is measured.
-    FanOut,
-    /// Its process is killed.
-    Kill,
-    /// Its process is started, at the address it had.
-    Start,
-    /// It is killed and started again at once.
-    Restart,
-    /// Its process is stopped where it stands: TCP stays open and nothing comes.
-    Freeze,
-    /// It goes on.
-    Thaw,
-    /// It accepts, and never says anything.
-    Mute,
-    /// It refuses every name and every share.
-    Refuse,
-    /// It sends what nobody can read.
-    Garbage,
-    /// It resets every connection in the middle of a line.
-    Reset,
-    /// It answers late and in small pieces.
-    Slow,
-    /// It behaves again.
-    Heal,
-}
-
-impl Action {
-    /// What ends it; nothing for what is no fault.
-    pub(super) fn end(self) -> Option<Self> {
-        match self {
-            Self::FanOut | Self::Start | Self::Restart | Self::Thaw | Self::Heal => None,
-            Self::Kill => Some(Self::Start),
-            Self::Freeze => Some(Self::Thaw),
-            Self::Mute | Self::Refuse | Self::Garbage | Self::Reset | Self::Slow => Some(Self::Heal),
-        }
-    }
-
-    /// Whether miners have to leave the pool for it.
-    pub(super) fn is_break(self) -> bool {
-        self == Self::Restart || self.end().is_some()
-    }
-
-    /// The habit that it brings, where it is one.
-    pub(super) fn habit(self) -> Option<Habit> {
-        match self {
-            Self::Mute => Some(Habit::Mute),
-            Self::Refuse => Some(Habit::Refusing),
-            Self::Garbage => Some(Habit::Garbage),
-            Self::Reset => Some(Habit::Breaking),
-            Self::Slow => Some(Habit::Slow),
-            Self::Heal => Some(Habit::Good),
-            _ => None,
-        }
-    }
-}
-
 fn one_pool() -> Vec<PoolLooks> {
     vec![PoolLooks::default()]
 }
@@ -201,21 +100,6 @@ fn one_pool() -> Vec<PoolLooks> {
 impl Default for AditPart {
     fn default() -> Self {
         Self { ledger: true, settings: Vec::new() }
-    }
-}
-
-impl Default for FleetPart {
-    fn default() -> Self {
-        Self {
-            miners: 100,
-            styles: STYLES.to_vec(),
-            connects_per_second: 1_000.0,
-            all_mining_within_ms: 30_000,
-            submits_per_second: 0.0,
-            reconnect_after_ms: 0,
-            reconnect_jitter_ms: 0,
-            leaves_per_second: 0.0,
-        }
     }
 }
 
@@ -242,10 +126,27 @@ impl Scenario {
         if !(1..=POOLS_MAX).contains(&scenario.pools.len()) {
             return unfit(format!("{} pools; 1 to {POOLS_MAX} are possible", scenario.pools.len()));
         }
-        match scenario.steps.iter().find(|step| scenario.place_of(&step.pool).is_none()) {
-            Some(step) => unfit(format!("a step at pool {:?}, which there is not", step.pool)),
-            None => Ok(scenario),
+        if let Some(step) = scenario.steps.iter().find(|step| scenario.place_of(&step.pool).is_none()) {
+            return unfit(format!("a step at pool {:?}, which there is not", step.pool));
         }
+        let comes_back = scenario.fleet.reconnect_after_ms > 0;
+        if scenario.steps.iter().any(|step| step.action == Action::Storm) && !comes_back {
+            return unfit(
+                "a storm of miners that do not come back: fleet.reconnect_after_ms is missing".into(),
+            );
+        }
+        if scenario.steps.iter().any(|step| step.action == Action::Flap && step.for_ms == 0) {
+            return unfit("a pool that flaps without end: for_ms is missing".into());
+        }
+        match scenario.fleet.check() {
+            Ok(()) => Ok(scenario),
+            Err(what) => unfit(what),
+        }
+    }
+
+    /// How long it runs once all miners have a job.
+    pub(super) fn run_time(&self) -> Duration {
+        Duration::from_millis(self.run_ms)
     }
 
     /// Time after which the steps come again; zero if they do not.
@@ -278,9 +179,20 @@ mod tests {
     fn a_misspelt_key_or_name_is_told() {
         let error = toml::from_str::<Scenario>("about = ''\nrun_ms = 1\nfleet = { miner = 1 }").unwrap_err();
         assert!(error.to_string().contains("miner"), "{error}");
-        let steps = "about = ''\nrun_ms = 1\nfleet = {}\nsteps = [{ after_ms = 1, pool = 'a', do = 'kill' }]";
-        let error = Scenario::parse("mine", steps).unwrap_err().to_string();
+        let refused = |fleet: &str, step: &str| {
+            let text = format!(
+                "about = ''\nrun_ms = 1\nfleet = {{ {fleet} }}\nsteps = [{{ after_ms = 1, {step} }}]"
+            );
+            Scenario::parse("mine", &text).unwrap_err().to_string()
+        };
+        let error = refused("", "pool = 'a', do = 'kill'");
         assert!(error.contains("mine") && error.contains("\"a\""), "{error}");
+        assert!(refused("", "do = 'storm'").contains("reconnect_after_ms"));
+        assert!(refused("", "do = 'flap'").contains("for_ms"));
+        let both = refused("in_flight = 1, submits_per_second = 1", "do = 'fan-out'");
+        assert!(both.contains("in_flight"), "{both}");
+        let order = "submits_per_second = 1, ramps = [{ after_ms = 9, submits_per_second = 1 }, { after_ms = 8, submits_per_second = 2 }]";
+        assert!(refused(order, "do = 'fan-out'").contains("ramp"));
         let error = Scenario::read("stedy").unwrap_err().to_string();
         assert!(error.contains("\"stedy\"") && error.contains("steady"), "{error}");
     }

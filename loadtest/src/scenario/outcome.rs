@@ -160,7 +160,7 @@ impl Figures {
     pub(super) fn growth_percent(
         &self,
         figure: impl Fn(&Moment) -> f64,
-        sum_up: fn(Vec<f64>) -> f64,
+        sum_up: fn(&mut [f64]) -> f64,
     ) -> Option<f64> {
         let (start, end) = (self.timeline.first()?.at_s, self.timeline.last()?.at_s);
         let quarter = (end - start) / 4.0;
@@ -170,8 +170,8 @@ impl Figures {
         };
         let quarter_before = |end: f64| {
             let is_in = |moment: &&Moment| moment.at_s > end - quarter && moment.at_s <= end;
-            let values: Vec<f64> = self.timeline.iter().filter(is_in).map(&figure).collect();
-            (!values.is_empty()).then(|| sum_up(values))
+            let mut values: Vec<f64> = self.timeline.iter().filter(is_in).map(&figure).collect();
+            (!values.is_empty()).then(|| sum_up(&mut values))
         };
         let (earlier, last) = (quarter_before(end - back)?, quarter_before(end)?);
         (back > 0.0).then(|| (last / earlier.max(1.0) - 1.0) * 100.0)
@@ -179,12 +179,12 @@ impl Figures {
 }
 
 /// The mean of some values.
-pub(super) fn mean(values: Vec<f64>) -> f64 {
+pub(super) fn mean(values: &mut [f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 /// The value that as many lie below as above: what a few seconds of trouble do not move.
-pub(super) fn middle(mut values: Vec<f64>) -> f64 {
+pub(super) fn middle(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }

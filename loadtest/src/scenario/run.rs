@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use super::books::Shelf;
 use super::breaks::{Break, Failover};
-use super::file::{Action, Scenario};
+use super::file::Scenario;
 use super::hostile::Strangers;
+use super::live::{Live, Phase};
 use super::outcome::{Figures, Moment, Outcome};
-use super::schedule::Schedule;
+use super::schedule::{Planned, Schedule};
+use super::steps::Action;
 use crate::audit::{Audit, CounterBook, Difference};
 use crate::pool_process::{Launcher, PoolProcess};
 use crate::process::{Adit, StartError};
-use crate::sim_miner::{Fleet, FleetConfig, FleetReport, Pace, SUBMITS_KEPT_MAX};
+use crate::sim_miner::{Fleet, FleetReport};
 use crate::wait;
 
 /// The number of the first pool of a scenario.
 const FIRST_POOL: u8 = 0xa0;
 const TICK: Duration = Duration::from_millis(20);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// How much of what the books can keep a run plans with.
-const SUBMITS_SHARE: f64 = 0.9;
 /// How long the last answers may take.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long a job may take to every miner before it counts as not arrived.
@@ -60,10 +60,12 @@ struct Run<'a> {
     shelf: Option<Shelf>,
     breaks: Vec<Break>,
     figures: Figures,
+    /// What happened since the last look.
+    happened: Vec<String>,
 }
 
 /// Runs it; `tell` hears once a second how it goes.
-pub fn run(scenario: &Scenario, means: &Means, mut tell: impl FnMut(&str)) -> Result<Outcome, RunError> {
+pub fn run(scenario: &Scenario, means: &Means, mut tell: impl FnMut(&Live)) -> Result<Outcome, RunError> {
     let mut pools = Vec::new();
     for (number, looks) in scenario.pools.iter().enumerate() {
         let number = FIRST_POOL + u8::try_from(number).unwrap_or(u8::MAX - FIRST_POOL);
@@ -78,51 +80,71 @@ pub fn run(scenario: &Scenario, means: &Means, mut tell: impl FnMut(&str)) -> Re
         ..Figures::default()
     };
     let strangers = Strangers::start(adit.address(), scenario.hostile)?;
-    let fleet = Fleet::start(&fleet_config(scenario, &adit))?;
-    let (started, breaks) = (Instant::now(), Vec::new());
-    let mut run = Run { scenario, adit, pools, fleet, started, next_sample: started, shelf, breaks, figures };
+    let fleet = Fleet::start(&scenario.fleet.config(adit.address(), scenario.run_time()))?;
+    let started = Instant::now();
+    let mut run = Run {
+        scenario,
+        adit,
+        pools,
+        fleet,
+        started,
+        next_sample: started,
+        shelf,
+        breaks: Vec::new(),
+        figures,
+        happened: Vec::new(),
+    };
     run.gather(&mut tell)?;
     run.go_on(&mut tell)?;
     run.figures.strangers = strangers.connects();
     drop(strangers);
+    run.look(Phase::Settling, 0.0, GRACE, &mut tell)?;
     run.finish(&means.adit)
 }
 
 impl Run<'_> {
     /// Until every miner has a job, or the time for that is over.
-    fn gather(&mut self, tell: &mut impl FnMut(&str)) -> Result<(), RunError> {
-        let end = Instant::now() + Duration::from_millis(self.scenario.fleet.all_mining_within_ms);
+    fn gather(&mut self, tell: &mut impl FnMut(&Live)) -> Result<(), RunError> {
+        let time = Duration::from_millis(self.scenario.fleet.all_mining_within_ms);
+        let end = Instant::now() + time;
         // Not all of them at the same time, where they come and go.
         while self.fleet.progress().arrived() < self.figures.miners && Instant::now() < end {
             std::thread::sleep(TICK);
-            self.sample(tell)?;
+            let done = self.fleet.progress().arrived() as f64 / self.figures.miners.max(1) as f64;
+            self.look_if_due(Phase::Gathering, done, time, tell)?;
         }
         self.figures.mining = self.fleet.progress().arrived();
         Ok(())
     }
 
-    /// The time of the run itself, with its steps.
-    fn go_on(&mut self, tell: &mut impl FnMut(&str)) -> Result<(), RunError> {
-        let end = Instant::now() + Duration::from_millis(self.scenario.run_ms);
-        let mut schedule = Schedule::new(self.scenario, Instant::now());
-        while Instant::now() < end {
-            while let Some((action, place)) = schedule.next_due(Instant::now()) {
-                self.act(action, place)?;
+    /// The time of the run itself, with its steps and ramps.
+    fn go_on(&mut self, tell: &mut impl FnMut(&Live)) -> Result<(), RunError> {
+        let (start, time) = (Instant::now(), self.scenario.run_time());
+        let mut schedule = Schedule::new(self.scenario, start);
+        while start.elapsed() < time {
+            while let Some(due) = schedule.next_due(Instant::now()) {
+                self.act(due)?;
             }
-            self.sample(tell)?;
+            self.fleet.set_rate(self.scenario.fleet.rate(start.elapsed(), time));
+            let done = start.elapsed().as_secs_f64() / time.as_secs_f64();
+            self.look_if_due(Phase::Running, done, time, tell)?;
             std::thread::sleep(schedule.wait(Instant::now()).map_or(TICK, |wait| wait.min(TICK)));
         }
         Ok(())
     }
 
-    fn act(&mut self, action: Action, place: usize) -> Result<(), RunError> {
+    fn act(&mut self, due: Planned) -> Result<(), RunError> {
+        let Planned { action, place, count, part, .. } = due;
         let Some(pool) = self.pools.get_mut(place) else { return Ok(()) };
+        let name = &self.scenario.pools[place].name;
         if action.is_break() && pool.is_alive() {
-            let (name, tag) = (self.scenario.pools[place].name.clone(), pool.tag());
-            self.breaks.push(Break { at: Instant::now(), action, pool: name, tag });
+            let (pool, tag) = (name.clone(), pool.tag());
+            self.breaks.push(Break { at: Instant::now(), action, pool, tag });
         }
         match action {
             Action::FanOut => self.figures.fan_out_ms.push(fan_out_ms(pool, &self.fleet)),
+            Action::Jobs => (0..count).for_each(|_| pool.new_job()),
+            Action::Storm => self.fleet.storm(part),
             Action::Kill => pool.kill(),
             Action::Start => pool.start_again()?,
             Action::Restart => {
@@ -134,15 +156,34 @@ impl Run<'_> {
             Action::Mute | Action::Refuse | Action::Garbage | Action::Reset | Action::Slow | Action::Heal => {
                 pool.take_habit(action.habit().unwrap_or_default());
             }
+            Action::Flap => {} // the schedule has made it many kills
         }
+        let at_s = self.started.elapsed().as_secs_f64();
+        self.happened.push(format!("{at_s:.1} s  {action:?} {name}"));
         Ok(())
     }
 
-    fn sample(&mut self, tell: &mut impl FnMut(&str)) -> Result<(), RunError> {
+    fn look_if_due(
+        &mut self,
+        phase: Phase,
+        done: f64,
+        takes: Duration,
+        tell: &mut impl FnMut(&Live),
+    ) -> Result<(), RunError> {
         if Instant::now() < self.next_sample {
             return Ok(());
         }
         self.next_sample += SAMPLE_EVERY;
+        self.look(phase, done, takes, tell)
+    }
+
+    fn look(
+        &mut self,
+        phase: Phase,
+        done: f64,
+        takes: Duration,
+        tell: &mut impl FnMut(&Live),
+    ) -> Result<(), RunError> {
         let (usage, progress) = (self.adit.usage()?, self.fleet.progress());
         let before = self.figures.timeline.last().copied().unwrap_or_default();
         let latency_us = progress.take_latency_us();
@@ -160,17 +201,8 @@ impl Run<'_> {
             p99_ms: quantile_ms(0.99),
             ledger_bytes: self.shelf.as_ref().map_or(0, Shelf::bytes),
         };
-        let seconds = (now.at_s - before.at_s).max(f64::MIN_POSITIVE);
-        tell(&format!(
-            "{:5.0} s  {} mining  {:.0} submits/s  {} accepted  {:.1} MiB  {:.0} % CPU  {} descriptors",
-            now.at_s,
-            now.mining,
-            now.submitted.saturating_sub(before.submitted) as f64 / seconds,
-            now.accepted,
-            now.resident_kib as f64 / 1024.0,
-            (now.cpu_s - before.cpu_s).max(0.0) / seconds * 100.0,
-            now.descriptors,
-        ));
+        let happened = std::mem::take(&mut self.happened);
+        tell(&Live { phase, done, takes, moments: [before, now], happened });
         self.figures.timeline.push(now);
         Ok(())
     }
@@ -255,22 +287,6 @@ fn adit_arguments(
     }
     arguments.extend_from_slice(&means.adit_arguments);
     arguments
-}
-
-fn fleet_config(scenario: &Scenario, adit: &Adit) -> FleetConfig {
-    let part = &scenario.fleet;
-    let seconds = scenario.run_ms as f64 / 1_000.0;
-    let rate = part.submits_per_second.min(SUBMITS_KEPT_MAX as f64 * SUBMITS_SHARE / seconds);
-    let again = part.reconnect_after_ms;
-    FleetConfig {
-        pace: if rate > 0.0 { Pace::PerSecond(rate) } else { Pace::Idle },
-        connects_per_second: part.connects_per_second,
-        styles: part.styles.clone(),
-        leaves_per_second: part.leaves_per_second,
-        reconnect_after: (again > 0).then(|| Duration::from_millis(again)),
-        reconnect_jitter: Duration::from_millis(part.reconnect_jitter_ms),
-        ..FleetConfig::new(adit.address(), part.miners)
-    }
 }
 
 /// Milliseconds from telling the pool to give a job until every miner that mines has heard of it; infinite if some did

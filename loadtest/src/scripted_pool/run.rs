@@ -313,8 +313,8 @@ impl Loop {
             FirstJob::Never => false,
         };
         if due && connection.account.first_job.is_none() {
-            if !self.script.difficulty.is_empty() {
-                let difficulty = &self.script.difficulty;
+            let difficulty = self.script.difficulty_of(connection.number);
+            if !difficulty.is_empty() {
                 connection.account.difficulty = difficulty.parse().unwrap_or_default();
                 connection.socket.queue_line(&format!(
                     r#"{{"id":null,"method":"mining.set_difficulty","params":[{difficulty}]}}"#

@@ -12,6 +12,8 @@ pub struct Script {
     pub extranonce2_size: usize,
     /// The value of `mining.set_difficulty` before the first job, as written; none is sent if empty.
     pub difficulty: String,
+    /// Values instead of that one, dealt out to connections in turn: miners of different sizes.
+    pub difficulties: Vec<String>,
     /// The mask granted in configure; empty for a pool that refuses version rolling.
     pub version_mask: String,
     /// When a connection gets its first job.
@@ -78,6 +80,7 @@ impl Default for Script {
             tag: "a0".into(),
             extranonce2_size: 8,
             difficulty: "0.0000000001".into(),
+            difficulties: Vec::new(),
             version_mask: "1fffe000".into(),
             first_job: FirstJob::AfterSubscribe,
             job_every: Some(Duration::from_secs(10)),
@@ -89,6 +92,12 @@ impl Default for Script {
 }
 
 impl Script {
+    /// The difficulty of this connection, as written.
+    pub(super) fn difficulty_of(&self, connection: u64) -> &str {
+        let turns = self.difficulties.len().max(1) as u64;
+        self.difficulties.get((connection % turns) as usize).unwrap_or(&self.difficulty)
+    }
+
     /// This script and one rule more.
     #[must_use]
     pub fn with(mut self, rule: Rule) -> Self {
@@ -160,6 +169,14 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn difficulties_are_dealt_out_in_turn_where_there_are_some() {
+        let mut script = Script { difficulty: "1".into(), ..Script::default() };
+        assert_eq!([0, 1, 2].map(|nth| script.difficulty_of(nth)), ["1", "1", "1"]);
+        script.difficulties = vec!["2".into(), "3".into()];
+        assert_eq!([0, 1, 2].map(|nth| script.difficulty_of(nth)), ["2", "3", "2"]);
+    }
 
     #[test]
     fn a_rule_fits_its_method_and_its_numbers() {

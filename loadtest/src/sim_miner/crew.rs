@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 
 use super::miner::{Event, Miner, Phase, Waiting};
-use super::report::{ARRIVALS_KEPT_MAX, Answer, Arrival, FleetReport, Progress, SubmitMade, TEXTS_KEPT_MAX};
+use super::pace::Turn;
+use super::report::{ARRIVALS_KEPT_MAX, Answer, Arrival, FleetReport, Progress, TEXTS_KEPT_MAX};
 use super::style::CLIENT_HELLO;
 use super::{FleetConfig, Order, Pace};
 use crate::json_line::Verdict;
@@ -25,13 +26,19 @@ const IDLE_WAIT: Duration = Duration::from_secs(1);
 const POLL_GRAIN: Duration = Duration::from_millis(1);
 const NAP: Duration = Duration::from_micros(50);
 
+/// How often a slow reader reads.
+const SLOW_READ_EVERY: Duration = Duration::from_millis(100);
+
 /// What a timer is for; miners by their place in the crew.
 #[derive(Debug)]
-enum Later {
+pub(super) enum Later {
     Connect(usize),
     HandshakeOver(usize, u32),
     Silence(usize, u32, usize),
-    Submit(usize),
+    /// The next miner in turn submits.
+    Submit,
+    /// The slow reader at this place reads a little.
+    Read(usize, u32),
     /// The miner at this place leaves, and the next one is planned.
     Leave(usize),
 }
@@ -39,17 +46,19 @@ enum Later {
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(super) struct Loop {
-    config: FleetConfig,
+    pub(super) config: FleetConfig,
     poll: Poll,
     inbox: Receiver<Order>,
-    progress: Arc<Progress>,
-    miners: Vec<Miner>,
-    timers: Timers<(Instant, Later)>,
-    report: FleetReport,
+    pub(super) progress: Arc<Progress>,
+    pub(super) miners: Vec<Miner>,
+    pub(super) timers: Timers<(Instant, Later)>,
+    pub(super) report: FleetReport,
     /// Chunked sockets that have more to write.
     busy: HashSet<usize>,
+    /// At a rate: whose turn it is to submit.
+    pub(super) turn: Turn,
     /// Submitting is over; the end comes then, or when all are answered.
-    finish_at: Option<Instant>,
+    pub(super) finish_at: Option<Instant>,
 }
 
 impl Loop {
@@ -67,11 +76,16 @@ impl Loop {
         let now = Instant::now();
         let mut miners = Vec::new();
         for number in (nth..config.miners).step_by(threads) {
-            let name = format!("{}{number}", config.name_prefix);
+            let name = config.name_of(number);
             let style = config.styles[number % config.styles.len().max(1)];
             let at = now + Duration::from_secs_f64(number as f64 / config.connects_per_second.max(0.001));
             timers.push(at, (at, Later::Connect(miners.len())));
-            miners.push(Miner::new(number as u32, name, style));
+            let mut miner = Miner::new(number as u32, name, style);
+            miner.is_slow = number + config.slow_readers >= config.miners;
+            miners.push(miner);
+        }
+        if matches!(config.pace, Pace::PerSecond(_)) {
+            timers.push(now, (now, Later::Submit));
         }
         if config.leaves_per_second > 0.0 {
             let at = now + Duration::from_secs_f64(1.0 / config.leaves_per_second);
@@ -86,6 +100,7 @@ impl Loop {
             timers,
             report: FleetReport::default(),
             busy: HashSet::new(),
+            turn: Turn::default(),
             finish_at: None,
         };
         Ok((crew, waker))
@@ -146,6 +161,7 @@ impl Loop {
         loop {
             match self.inbox.try_recv() {
                 Ok(Order::Finish { grace }) => self.finish_at = Some(Instant::now() + grace),
+                Ok(Order::Storm { part }) => self.storm(part),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     self.finish_at.get_or_insert_with(Instant::now);
@@ -160,7 +176,8 @@ impl Loop {
         while let Some((due, later)) = self.timers.pop_due(now) {
             match later {
                 Later::Connect(place) => self.connect(place),
-                Later::Submit(place) => self.paced_submit(place, due),
+                Later::Submit => self.submit_in_turn(due),
+                Later::Read(place, generation) => self.read_slowly(place, generation),
                 Later::Leave(place) => self.leave(place, due),
                 Later::HandshakeOver(place, generation) => self.check_handshake(place, generation),
                 Later::Silence(place, generation, step) => {
@@ -186,6 +203,9 @@ impl Loop {
         match LineSocket::connect(self.config.address, self.poll.registry(), Token(place)) {
             Ok(mut socket) => {
                 socket.set_chunk_bytes(self.config.chunk_bytes);
+                if miner.is_slow {
+                    socket.receive_little();
+                }
                 miner.socket = Some(socket);
                 miner.phase = Phase::Connecting;
             }
@@ -209,6 +229,20 @@ impl Loop {
         self.timers.push(next, (next, Later::Leave(place + 1)));
     }
 
+    /// Lets this part of the miners that mine lose their connections, evenly over all of them.
+    fn storm(&mut self, part: f64) {
+        let mut owed = 0.0;
+        for place in 0..self.miners.len() {
+            owed += part.clamp(0.0, 1.0);
+            if owed >= 1.0 {
+                owed -= 1.0;
+                if self.miners[place].counted {
+                    self.part(place);
+                }
+            }
+        }
+    }
+
     fn check_handshake(&mut self, place: usize, generation: u32) {
         let miner = &self.miners[place];
         if miner.generation == generation
@@ -223,8 +257,27 @@ impl Loop {
         if self.miners[place].phase == Phase::Connecting && !self.check_connect(place) {
             return;
         }
+        if self.miners[place].reads_slowly() {
+            return self.flush(place);
+        }
         let Some(socket) = &mut self.miners[place].socket else { return };
         let filled = socket.fill();
+        self.take_lines(place, filled.is_ok_and(|filled| filled == Filled::Open));
+    }
+
+    /// A slow reader takes what its pace allows, and comes back for more.
+    fn read_slowly(&mut self, place: usize, generation: u32) {
+        let miner = &mut self.miners[place];
+        let Some(socket) = miner.socket.as_mut().filter(|_| miner.generation == generation) else { return };
+        let bytes = f64::from(self.config.slow_bytes_per_second) * SLOW_READ_EVERY.as_secs_f64();
+        let filled = socket.fill_some((bytes as usize).max(1));
+        let at = Instant::now() + SLOW_READ_EVERY;
+        self.timers.push(at, (at, Later::Read(place, generation)));
+        self.take_lines(place, filled.is_ok_and(|filled| filled != Some(Filled::Ended)));
+    }
+
+    /// Takes all lines that were read, and the end of the connection where it does not go on.
+    fn take_lines(&mut self, place: usize, goes_on: bool) {
         let mut line = Vec::new();
         while let Some(socket) = &mut self.miners[place].socket {
             if !socket.next_line(&mut line) {
@@ -236,10 +289,7 @@ impl Loop {
             }
         }
         self.recount(place);
-        match filled {
-            Ok(Filled::Open) => self.flush(place),
-            Ok(Filled::Ended) | Err(_) => self.closed(place),
-        }
+        if goes_on { self.flush(place) } else { self.closed(place) }
     }
 
     /// Whether the connect is through; starts what comes first then.
@@ -294,9 +344,12 @@ impl Loop {
     fn answered(&mut self, place: usize, waiting: Waiting, verdict: Verdict) {
         let now = Instant::now();
         let micros = |from: Instant| now.saturating_duration_since(from).as_micros() as u64;
-        self.report.latency_us.saturating_record(micros(waiting.due));
-        self.progress.lately_us.lock().saturating_record(micros(waiting.due));
-        self.report.service_us.saturating_record(micros(waiting.sent));
+        // How late a slow reader reads its answers says nothing of anybody else.
+        if !self.miners[place].is_slow {
+            self.report.latency_us.saturating_record(micros(waiting.due));
+            self.progress.lately_us.lock().saturating_record(micros(waiting.due));
+            self.report.service_us.saturating_record(micros(waiting.sent));
+        }
         self.report.submits[waiting.place].answer = Answer::Given(verdict);
         self.progress.answered.fetch_add(1, Relaxed);
         if verdict == Verdict::Accepted {
@@ -316,7 +369,11 @@ impl Loop {
             miner.counted = true;
             self.report.first_job_us.saturating_record(miner.connect_at.elapsed().as_micros() as u64);
             self.progress.mining.fetch_add(1, Relaxed);
-            self.pace_miner(place);
+            if miner.is_slow {
+                let at = Instant::now() + SLOW_READ_EVERY;
+                self.timers.push(at, (at, Later::Read(place, miner.generation)));
+            }
+            self.fill_loop(place);
         }
     }
 
@@ -340,66 +397,7 @@ impl Loop {
         }
     }
 
-    /// Starts a miner that can submit at the current pace.
-    fn pace_miner(&mut self, place: usize) {
-        if !self.miners[place].can_submit() {
-            return;
-        }
-        match self.config.pace {
-            Pace::Idle => {}
-            Pace::PerSecond(_) if self.miners[place].paced => {}
-            Pace::PerSecond(_) => {
-                // Spread over one interval, so that the fleet does not submit in bursts.
-                let share = f64::from(self.miners[place].number) / self.config.miners as f64;
-                let at = Instant::now() + self.interval().mul_f64(share);
-                self.miners[place].paced = true;
-                self.timers.push(at, (at, Later::Submit(place)));
-            }
-            Pace::InFlight(count) => {
-                let open = self.miners[place].open_submits().count();
-                for _ in open..count {
-                    self.submit(place, Instant::now());
-                }
-                self.flush(place);
-            }
-        }
-    }
-
-    /// Time between two submits of one miner.
-    fn interval(&self) -> Duration {
-        match self.config.pace {
-            Pace::PerSecond(rate) => Duration::from_secs_f64(self.config.miners as f64 / rate.max(0.001)),
-            Pace::Idle | Pace::InFlight(_) => IDLE_WAIT,
-        }
-    }
-
-    fn paced_submit(&mut self, place: usize, due: Instant) {
-        if !matches!(self.config.pace, Pace::PerSecond(_)) || !self.miners[place].counted {
-            self.miners[place].paced = false; // it is started anew when it mines again
-            return;
-        }
-        self.submit(place, due);
-        self.flush(place);
-        let next = due + self.interval();
-        self.timers.push(next, (next, Later::Submit(place)));
-    }
-
-    fn submit(&mut self, place: usize, due: Instant) {
-        let miner = &mut self.miners[place];
-        if self.finish_at.is_some()
-            || !miner.can_submit()
-            || self.progress.submitted() >= self.config.submits_max as u64
-        {
-            return;
-        }
-        let number = self.report.submits.len();
-        if let Some(key) = miner.submit(due, number) {
-            self.report.submits.push(SubmitMade { key, miner: miner.number, answer: Answer::Missing });
-            self.progress.submitted.fetch_add(1, Relaxed);
-        }
-    }
-
-    fn flush(&mut self, place: usize) {
+    pub(super) fn flush(&mut self, place: usize) {
         match self.miners[place].socket.as_mut().map(LineSocket::flush) {
             Some(Ok(Flushed::NextTurn)) => {
                 self.busy.insert(place);

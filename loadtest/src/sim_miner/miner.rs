@@ -93,8 +93,8 @@ pub(super) struct Miner {
     pub(super) at_work: Option<(String, u32)>,
     /// Counted in the fleet's progress as mining.
     pub(super) counted: bool,
-    /// A timer for its next submit is set.
-    pub(super) paced: bool,
+    /// It reads slowly as soon as it mines.
+    pub(super) is_slow: bool,
 }
 
 impl Miner {
@@ -117,7 +117,7 @@ impl Miner {
             shares: 0,
             at_work: None,
             counted: false,
-            paced: false,
+            is_slow: false,
         }
     }
 
@@ -140,6 +140,11 @@ impl Miner {
             && self.session.authorised
             && self.session.has_job()
             && self.pending.len() < PENDING_MAX
+    }
+
+    /// Whether it reads by its own slow pace now, and not what there is.
+    pub(super) fn reads_slowly(&self) -> bool {
+        self.is_slow && self.counted
     }
 
     /// A number from 0 to 1 that differs from miner to miner and from connection to connection, the same in every run.

@@ -132,6 +132,8 @@ pub struct Progress {
     pub(super) working_for: Mutex<HashMap<Box<str>, u64>>,
     /// From when a submit was due until its answer, since somebody looked the last time.
     pub(super) lately_us: Mutex<Histogram<u64>>,
+    /// Submits per second that are wanted of a fleet with a rate; the bits of a float.
+    rate: AtomicU64,
 }
 
 impl Default for Progress {
@@ -149,6 +151,7 @@ impl Default for Progress {
             returns: zero(),
             working_for: Mutex::default(),
             lately_us: Mutex::new(histogram()),
+            rate: zero(),
         }
     }
 }
@@ -162,6 +165,14 @@ impl Progress {
     /// Miners that were that far at least once, at work for a scripted pool.
     pub fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_rate(&self, submits_per_second: f64) {
+        self.rate.store(submits_per_second.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        f64::from_bits(self.rate.load(Ordering::Relaxed))
     }
 
     /// Submits sent.
