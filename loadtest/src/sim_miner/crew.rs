@@ -160,7 +160,10 @@ impl Loop {
     fn take_orders(&mut self) {
         loop {
             match self.inbox.try_recv() {
-                Ok(Order::Finish { grace }) => self.finish_at = Some(Instant::now() + grace),
+                Ok(Order::Finish { grace }) => {
+                    self.finish_at = Some(Instant::now() + grace);
+                    self.read_up();
+                }
                 Ok(Order::Storm { part }) => self.storm(part),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
@@ -227,6 +230,16 @@ impl Loop {
         let part = self.config.miners as f64 / self.miners.len().max(1) as f64;
         let next = due + Duration::from_secs_f64(part / self.config.leaves_per_second);
         self.timers.push(next, (next, Later::Leave(place + 1)));
+    }
+
+    /// At the end slow readers read what waits for them: an answer that nobody read is no answer that was not given.
+    fn read_up(&mut self) {
+        for place in 0..self.miners.len() {
+            if self.miners[place].reads_slowly() {
+                self.miners[place].is_slow = false;
+                self.serve(place);
+            }
+        }
     }
 
     /// Lets this part of the miners that mine lose their connections, evenly over all of them.
