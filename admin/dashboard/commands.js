@@ -95,9 +95,10 @@ export function askFor(command) {
   dialog.showModal();
 }
 
-function field({ name, label, pools: isPool, first, type = "text", ...rest }) {
-  const input = isPool
-    ? el("select", { name }, ...(first ? [el("option", { value: "" }, first)] : []), ...pools.map((pool) => el("option", { value: pool }, pool)))
+function field({ name, label, pools: isPool, first, choices, type = "text", ...rest }) {
+  const given = choices ?? (isPool && [...(first ? [["", first]] : []), ...pools.map((pool) => [pool, pool])]);
+  const input = given
+    ? el("select", { name }, ...given.map(([value, text]) => el("option", { value }, text)))
     : el("input", { name, type, autocomplete: "off", ...rest });
   return el("label", {}, label, input);
 }
@@ -119,11 +120,21 @@ $("confirm-form").addEventListener("submit", async (event) => {
   $("confirm-ok").disabled = false;
 });
 
+/** What every move has: how it is asked for, and what of that is sent. */
+export const MOVE = {
+  text: "They are switched live where they can follow, and kept there while that pool can be used.",
+  fields: [{ name: "hold_seconds", label: "Seconds they are kept there", type: "number", min: 1, max: 604800, value: 3600, required: true },
+    { name: "reconnect", label: "Miners that cannot be switched live", choices: [["yes", "Close them, so that they come back there"], ["", "Leave them where they are"]] }],
+  body: ({ to, hold_seconds, reconnect }) => ({ ...(to && { to }), hold_seconds: Number(hold_seconds), reconnect: Boolean(reconnect) }),
+};
+
 // Commands for a pool.
 
 export const POOL_COMMANDS = [
   { id: "enable", verb: "Switch on", title: (pool) => `Switch ${pool} on?`, text: "Miners may be sent to it again." },
-  { id: "drain", verb: "Drain", title: (pool) => `Drain ${pool}?`, text: "No new miner is sent to it. Those that are there stay until they leave." },
+  { id: "drain", verb: "Drain", title: (pool) => `Drain ${pool}?`, text: "No new miner is sent to it. Those that are there move away where they need no reconnect for it; the others stay until they leave." },
+  { id: "move", verb: "Move miners", title: (pool) => `Move all miners of ${pool} now?`, ...MOVE,
+    fields: [{ name: "to", label: "To", pools: true, first: "Whatever comes after it" }, ...MOVE.fields] },
   { id: "disable", verb: "Switch off", danger: true, title: (pool) => `Switch ${pool} off?`, text: "It is used no more, and its miners are moved to other pools now." },
 ];
 

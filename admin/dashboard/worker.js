@@ -7,7 +7,7 @@ import { Source, now } from "./live.js";
 import { SPANS, ended, rateOptions, wholeSteps } from "./history.js";
 import { onOpen } from "./workers.js";
 import { title } from "./words.js";
-import { askFor } from "./commands.js";
+import { MOVE, askFor } from "./commands.js";
 
 const dialog = $("worker");
 let name = null;
@@ -90,9 +90,9 @@ $("worker-disconnect").addEventListener("click", () => askFor({
   path: `/workers/${encodeURIComponent(name)}/disconnect`,
 }));
 $("worker-move").addEventListener("click", () => askFor({
+  ...MOVE,
   title: `Move ${name} to a pool`,
-  text: "All its connections are moved. Shares under way get their verdict first.",
   verb: "Move",
   path: `/workers/${encodeURIComponent(name)}/move`,
-  fields: [{ name: "pool", label: "Pool", pools: true }],
+  fields: [{ name: "to", label: "To", pools: true, first: "Where the configuration says" }, ...MOVE.fields],
 }));

@@ -73,12 +73,27 @@ pub enum Command {
         /// The worker's name, as the miner gives it.
         worker: String,
     },
-    /// Move every connection of a worker to a pool.
+    /// Move every connection of a worker to a pool, and keep the worker there for a while.
     MoveWorker {
         /// The worker's name, as the miner gives it.
         worker: String,
+        /// The pool's name; `None` is wherever the configuration says, and ends an earlier move's hold.
+        to: Option<String>,
+        /// How long it is kept there, seconds.
+        hold_s: u32,
+        /// Whether connections that cannot be switched live are closed, so that the miner comes back there.
+        reconnect: bool,
+    },
+    /// Move every miner of a pool to another one now, and keep them there for a while.
+    MovePool {
         /// The pool's name.
         pool: String,
+        /// The other pool's name; `None` is whatever comes after the pool for each miner.
+        to: Option<String>,
+        /// How long they are kept there, seconds.
+        hold_s: u32,
+        /// Whether connections that cannot be switched live are closed, so that the miner comes back there.
+        reconnect: bool,
     },
     /// Move a share of a pool's miners to the standby and back, and report.
     Drill {

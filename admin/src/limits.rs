@@ -69,6 +69,8 @@ pub const WORKERS_PER_PAGE_DEFAULT: u64 = 100;
 pub const WORKERS_PER_PAGE_MAX: u64 = 1_000;
 /// Longest ban that ends by itself: ten years.
 pub const BAN_SECONDS_MAX: u64 = 315_360_000;
+/// Longest time for which miners are kept where an operator moved them: a week.
+pub const MOVE_SECONDS_MAX: u32 = 604_800;
 /// Longest drill.
 pub const DRILL_SECONDS_MAX: u32 = 86_400;
 /// Longest text that an operator may give as a reason, characters.

@@ -62,7 +62,7 @@ fn every_page_answers_as_it_is_described() {
                 path => path.replace("{name}", "a"),
             };
             let body = match (method.as_str(), path.as_str()) {
-                ("post", "/workers/{name}/move") => json!({ "pool": "b" }).to_string(),
+                ("post", "/workers/{name}/move" | "/pools/{name}/move") => json!({ "to": "b" }).to_string(),
                 ("post", "/bans") => json!({ "network": "192.0.2.0/24", "seconds": 60 }).to_string(),
                 ("post", "/drill") => json!({ "percent": 5 }).to_string(),
                 _ => String::new(),
@@ -101,6 +101,7 @@ fn every_page_answers_as_it_is_described() {
         "post /pools/{name}/enable",
         "post /pools/{name}/disable",
         "post /pools/{name}/drain",
+        "post /pools/{name}/move",
         "post /workers/{name}/disconnect",
         "post /workers/{name}/move",
         "post /drill",
@@ -264,9 +265,26 @@ fn commands_are_carried_out_audited_and_told() {
         ("/workers/x.y/disconnect", "", 200, Command::DisconnectWorker { worker: "x.y".into() }),
         (
             "/workers/x.y/move",
-            r#"{"pool":"b"}"#,
+            r#"{"to":"b"}"#,
             200,
-            Command::MoveWorker { worker: "x.y".into(), pool: "b".into() },
+            Command::MoveWorker {
+                worker: "x.y".into(),
+                to: Some("b".into()),
+                hold_s: 3_600,
+                reconnect: true,
+            },
+        ),
+        (
+            "/workers/x.y/move",
+            "",
+            200,
+            Command::MoveWorker { worker: "x.y".into(), to: None, hold_s: 3_600, reconnect: true },
+        ),
+        (
+            "/pools/a/move",
+            r#"{"to":"b","hold_seconds":60.0,"reconnect":false}"#,
+            200,
+            Command::MovePool { pool: "a".into(), to: Some("b".into()), hold_s: 60, reconnect: false },
         ),
         ("/drill", "", 202, Command::Drill { pool: None, percent: 10, hold_s: 60 }),
         (
@@ -294,7 +312,7 @@ fn commands_are_carried_out_audited_and_told() {
     wait_until("commands are told", || {
         let listed = get_with(address, "/events?kinds=command", &[("Authorization", &authorization)]).json();
 
-        listed["events"].as_array().unwrap().len() == 11
+        listed["events"].as_array().unwrap().len() == 13
     });
 }
 
@@ -326,8 +344,10 @@ fn commands_with_a_wrong_body_do_nothing() {
         ("/drain", "{\"now\":true}"),
         ("/drain", "[]"),
         ("/drain", "{"),
-        ("/workers/a/move", ""),
-        ("/workers/a/move", "{\"pool\":1}"),
+        ("/workers/a/move", "{\"to\":1}"),
+        ("/workers/a/move", "{\"hold_seconds\":0}"),
+        ("/pools/a/move", "{\"pool\":\"b\"}"),
+        ("/pools/a/move", "{\"hold_seconds\":604801}"),
         ("/drill", "{\"percent\":0}"),
         ("/drill", "{\"percent\":101}"),
         ("/drill", "{\"hold_seconds\":0}"),

@@ -4,6 +4,7 @@
 mod busy;
 mod commands;
 mod ledger;
+mod moves;
 mod pools;
 mod shard;
 

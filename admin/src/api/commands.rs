@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::clock::unix_ms;
 use crate::control::{AuditRecord, Caller, Command, Refusal};
 use crate::events::Event;
-use crate::limits::{BAN_SECONDS_MAX, DRILL_SECONDS_MAX, WORDS_CHARS_MAX};
+use crate::limits::{BAN_SECONDS_MAX, DRILL_SECONDS_MAX, MOVE_SECONDS_MAX, WORDS_CHARS_MAX};
 use crate::problem::Problem;
 
 /// Addresses and networks, for the description alone: [`network_of`] reads them.
@@ -39,12 +39,21 @@ const NETWORK: &str = concat!(
 /// No control characters, for the description alone.
 const ONE_LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F]*$";
 
-/// Where to.
+/// Where to, and how.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MoveBody {
-    /// The pool's name.
-    pool: String,
+    /// The name of the pool to move to. If absent, a worker goes where the configuration says, and an earlier move of it is
+    /// forgotten; the miners of a pool go to whatever pool comes after it.
+    #[serde(default)]
+    to: Option<String>,
+    /// How long they are kept there while the pool can be used; one hour if absent.
+    #[serde(default = "hour", deserialize_with = "whole")]
+    #[schemars(range(min = 1, max = 604_800))]
+    hold_seconds: u32,
+    /// Whether miners that cannot be switched live are closed, so that they come back there; if not, they stay.
+    #[serde(default = "yes")]
+    reconnect: bool,
 }
 
 /// Which miners, and for how long.
@@ -84,6 +93,14 @@ fn whole_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u6
 
 /// The largest number up to which a float holds every whole one.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn hour() -> u32 {
+    3_600
+}
+
+fn yes() -> bool {
+    true
+}
 
 fn ten() -> u8 {
     10
@@ -148,8 +165,22 @@ pub(super) fn disconnect_worker(api: &Api, call: &Call) -> Result<Answer, Proble
 }
 
 pub(super) fn move_worker(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    let MoveBody { pool } = call.json()?;
-    carry_out(api, call, 200, Command::MoveWorker { worker: call.name.clone(), pool })
+    let MoveBody { to, hold_seconds: hold_s, reconnect } = move_body(call)?;
+    carry_out(api, call, 200, Command::MoveWorker { worker: call.name.clone(), to, hold_s, reconnect })
+}
+
+pub(super) fn move_pool(api: &Api, call: &Call) -> Result<Answer, Problem> {
+    let MoveBody { to, hold_seconds: hold_s, reconnect } = move_body(call)?;
+    carry_out(api, call, 200, Command::MovePool { pool: call.name.clone(), to, hold_s, reconnect })
+}
+
+fn move_body(call: &Call) -> Result<MoveBody, Problem> {
+    let body: MoveBody = call.json()?;
+    if (1..=MOVE_SECONDS_MAX).contains(&body.hold_seconds) {
+        Ok(body)
+    } else {
+        Err(Problem::new(422, format!("hold_seconds: allowed are 1 to {MOVE_SECONDS_MAX}.")))
+    }
 }
 
 pub(super) fn drill(api: &Api, call: &Call) -> Result<Answer, Problem> {

@@ -284,6 +284,15 @@ pub(super) const ROUTES: &[Route] = &[
         "Sends no new miner to a pool.",
         Checked(commands::drain_pool),
     ),
+    Route {
+        takes: Some(of::<commands::MoveBody>),
+        ..command(
+            "/pools/{name}/move",
+            "movePool",
+            "Moves all miners of a pool to another one now, and keeps them there for a while.",
+            Checked(commands::move_pool),
+        )
+    },
     command(
         "/workers/{name}/disconnect",
         "disconnectWorker",
@@ -295,7 +304,7 @@ pub(super) const ROUTES: &[Route] = &[
         ..command(
             "/workers/{name}/move",
             "moveWorker",
-            "Moves a worker to a pool.",
+            "Moves a worker to a pool now, and keeps it there for a while.",
             Checked(commands::move_worker),
         )
     },

@@ -6,6 +6,7 @@ use adit_admin::view::Ban;
 use adit_admin::{AuditRecord, Caller, Command, Done, Refusal};
 use adit_protocol::moment::Moment;
 
+use super::moves::{self, Wish};
 use super::{Operators, unix_ms};
 use crate::bans::BANS_COUNT_MAX;
 use crate::figures::Figures;
@@ -31,10 +32,20 @@ pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -
         Command::EnablePool { pool } => pool_command(&operators.figures, pool, PoolCommand::Enable),
         Command::DisablePool { pool } => pool_command(&operators.figures, pool, PoolCommand::Disable),
         Command::DrainPool { pool } => pool_command(&operators.figures, pool, PoolCommand::Drain),
-        Command::MoveWorker { .. } | Command::Drill { .. } => {
+        Command::MoveWorker { worker, to, hold_s, reconnect } => {
+            moves::worker(&operators.figures, worker, wish(to.as_deref(), *hold_s, *reconnect))
+        }
+        Command::MovePool { pool, to, hold_s, reconnect } => {
+            moves::pool(&operators.figures, pool, wish(to.as_deref(), *hold_s, *reconnect))
+        }
+        Command::Drill { .. } => {
             Err(Refusal::Conflict("this version of the engine cannot do that".to_owned()))
         }
     }
+}
+
+fn wish(to: Option<&str>, hold_s: u32, may_close: bool) -> Wish<'_> {
+    Wish { to, hold_s, may_close }
 }
 
 /// Keeps a command and its result in the log, and in the ledger where there is one.
@@ -78,8 +89,7 @@ fn drain(operators: &Operators) -> Result<Done, Refusal> {
 /// Has the control of pools do what is asked.
 fn pool_command(figures: &Figures, name: &str, command: PoolCommand) -> Result<Done, Refusal> {
     let catalogue = figures.pools.catalogue();
-    let pool = catalogue.named(name);
-    let pool = pool.ok_or_else(|| Refusal::NotFound(format!("there is no pool {name:?}")))?;
+    let pool = moves::known(&catalogue, name)?;
     let takes = |pool| figures.pools.standings.of(pool).takes();
     let has_other = catalogue.pools().any(|other| other.id != pool.id && takes(other.id));
     if command != PoolCommand::Enable && takes(pool.id) && !has_other {
@@ -104,16 +114,19 @@ fn pool_command(figures: &Figures, name: &str, command: PoolCommand) -> Result<D
 }
 
 fn disconnect(figures: &Figures, worker: &str) -> Result<Done, Refusal> {
-    let (key, connections) = figures
-        .registry
-        .find(worker)
-        .ok_or_else(|| Refusal::NotFound(format!("there is no worker {worker:?}")))?;
-    if connections == 0 {
-        return Err(Refusal::Conflict(format!("{worker} is not connected")));
-    }
+    let (key, connections) = connected(figures, worker)?;
     dismiss(figures, Whom::Worker(key))?;
-    let plural = if connections == 1 { "" } else { "s" };
-    Ok(done(format!("closing {connections} connection{plural} of {worker}"), connections.into()))
+    let closing = count_of(connections.into(), "connection");
+    Ok(done(format!("closing {closing} of {worker}"), connections.into()))
+}
+
+/// The key of a worker that is connected, and its connections.
+pub(super) fn connected(figures: &Figures, worker: &str) -> Result<(u32, u32), Refusal> {
+    let found = figures.registry.find(worker);
+    match found.ok_or_else(|| Refusal::NotFound(format!("there is no worker {worker:?}")))? {
+        (_, 0) => Err(Refusal::Conflict(format!("{worker} is not connected"))),
+        found => Ok(found),
+    }
 }
 
 fn ban(
@@ -160,6 +173,11 @@ fn dismiss(figures: &Figures, whom: Whom) -> Result<(), Refusal> {
     }
 }
 
-fn done(summary: String, affected: u64) -> Done {
+pub(super) fn done(summary: String, affected: u64) -> Done {
     Done { summary, affected, details: Vec::new() }
+}
+
+/// So many of them.
+pub(super) fn count_of(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -27,6 +27,7 @@ use super::breaker::{Breaker, BreakerSettings, Command, Failure, State, Transiti
 use super::catalogue::{Catalogue, CatalogueError, PoolEntry};
 use super::checks::Checks;
 use super::counters::PoolCounters;
+use super::orders::Orders;
 use super::probe::{Login, ProbeError, Target, probe};
 use super::reports::{Reports, Sent, reports};
 use super::standing::{Standing, Standings};
@@ -68,6 +69,8 @@ pub struct PoolsPublished {
     pub standings: Standings,
     /// How pools are, in words.
     pub statuses: Statuses,
+    /// Where operators want workers.
+    pub worker_orders: Orders,
     orders: Sender<Order>,
 }
 
@@ -79,7 +82,8 @@ impl PoolsPublished {
 
     /// What a shard starts with.
     pub fn view(&self) -> PoolsView {
-        PoolsView { catalogue: self.catalogue(), standings: self.standings.clone() }
+        let (standings, orders) = (self.standings.clone(), self.worker_orders.clone());
+        PoolsView { catalogue: self.catalogue(), standings, orders }
     }
 
     /// Has the control do what an operator wants. Whether that changed anything; `None` if the control does not answer.
@@ -149,6 +153,7 @@ impl PoolControl {
             catalogue: Arc::new(Mutex::new(catalogue.clone())),
             standings: Standings::default(),
             statuses: Statuses::default(),
+            worker_orders: Orders::default(),
             orders: orders_sender,
         };
         let mut control = Self {

@@ -1,10 +1,12 @@
-//! What one thread knows of pools when it chooses one: the catalogue in force, and how its pools stand at this moment.
+//! What one thread knows of pools when it chooses one: the catalogue in force, how its pools stand at this moment, and where
+//! operators want the miner.
 
 use std::sync::Arc;
 
 use adit_protocol::pool::{Asks, PoolId, Router};
 
 use super::catalogue::Catalogue;
+use super::orders::Orders;
 use super::rendezvous::MinerKey;
 use super::standing::{Standing, Standings};
 
@@ -15,6 +17,8 @@ pub struct PoolsView {
     pub catalogue: Arc<Catalogue>,
     /// How they stand.
     pub standings: Standings,
+    /// What operators ordered.
+    pub orders: Orders,
 }
 
 impl PoolsView {
@@ -24,6 +28,9 @@ impl PoolsView {
     /// miner with it each time.
     pub fn choose(&self, asks: &Asks<'_>, tried: &[PoolId]) -> Option<PoolId> {
         let is_usable = |pool, least| self.standing(pool) >= least && !tried.contains(&pool);
+        if let Some(pool) = self.ordered(asks).filter(|&pool| is_usable(pool, Standing::Fresh)) {
+            return Some(pool);
+        }
         self.choose_among(asks, |pool| is_usable(pool, Standing::Settled))
             .or_else(|| self.choose_among(asks, |pool| is_usable(pool, Standing::Fresh)))
     }
@@ -36,7 +43,21 @@ impl PoolsView {
             Standing::Fresh => pool == at,
             Standing::Draining | Standing::Away => false,
         };
-        self.choose_among(asks, is_good).filter(|&pool| pool != at)
+        let ordered = self.ordered(asks).filter(|&pool| is_good(pool));
+        ordered.or_else(|| self.choose_among(asks, is_good)).filter(|&pool| pool != at)
+    }
+
+    /// Where an operator wants a miner, if it is of its group.
+    pub fn ordered(&self, asks: &Asks<'_>) -> Option<PoolId> {
+        self.orders.of(asks.name?).filter(|&pool| self.is_of_group(asks, pool))
+    }
+
+    /// Whether a pool is one of those that a miner may get.
+    pub fn is_of_group(&self, asks: &Asks<'_>, pool: PoolId) -> bool {
+        let group = self.catalogue.routes().find(asks);
+        let group = group.and_then(|found| self.catalogue.settings().groups.get(found.group));
+        let pool = self.catalogue.get(pool);
+        group.zip(pool).is_some_and(|(group, pool)| group.name == pool.settings.group)
     }
 
     /// How a pool stands; one that is not configured any more is away.
@@ -73,11 +94,12 @@ impl Router for PoolsView {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use adit_protocol::moment::Moment;
     use adit_protocol::pool::Origin;
     use adit_store::names::Names;
 
     use super::*;
-    use crate::settings::{PoolSettings, Settings};
+    use crate::settings::{GroupSettings, PoolSettings, Settings};
 
     const ASKS: Asks<'_> = Asks {
         origin: Origin { listener: 0, address: IpAddr::V4(Ipv4Addr::LOCALHOST) },
@@ -86,8 +108,9 @@ mod tests {
     };
     const FIRST: PoolId = PoolId(1);
     const SECOND: PoolId = PoolId(2);
+    const OTHER_GROUPS: PoolId = PoolId(3);
 
-    /// Two pools of one group, the first one first.
+    /// Two pools of one group, the first one first, and one of another.
     fn view() -> PoolsView {
         let pool = |name: &str, priority| PoolSettings {
             name: name.to_owned(),
@@ -96,8 +119,10 @@ mod tests {
         };
         let mut settings = Settings::with_pool(pool("first", 1));
         settings.pools.push(pool("second", 2));
+        settings.pools.push(PoolSettings { group: "other".to_owned(), ..pool("third", 1) });
+        settings.groups.push(GroupSettings { name: "other".to_owned(), warm_standby: 0 });
         let catalogue = Arc::new(Catalogue::new(Arc::new(settings), None, &Names::default()).unwrap());
-        PoolsView { catalogue, standings: Standings::default() }
+        PoolsView { catalogue, standings: Standings::default(), orders: Orders::default() }
     }
 
     #[test]
@@ -138,5 +163,33 @@ mod tests {
             Some(SECOND),
             "a pool that drains is left where that can be done"
         );
+    }
+
+    #[test]
+    fn an_order_comes_before_the_plan_while_its_pool_can_be_used() {
+        let view = view();
+        view.standings.set(FIRST, Standing::Settled);
+        view.standings.set(SECOND, Standing::Fresh);
+        view.orders.give(b"a.rig", SECOND, Moment(1));
+        assert_eq!(view.choose(&ASKS, &[]), Some(SECOND), "who says so knows that it works only lately");
+        assert_eq!(view.choose(&ASKS, &[SECOND]), Some(FIRST));
+        assert_eq!((view.better(&ASKS, SECOND), view.better(&ASKS, FIRST)), (None, None));
+        view.standings.set(SECOND, Standing::Settled);
+        assert_eq!((view.better(&ASKS, SECOND), view.better(&ASKS, FIRST)), (None, Some(SECOND)));
+        view.standings.set(SECOND, Standing::Draining);
+        assert_eq!((view.choose(&ASKS, &[]), view.better(&ASKS, SECOND)), (Some(FIRST), Some(FIRST)));
+        view.standings.set(SECOND, Standing::Settled);
+        view.orders.lift(b"a.rig");
+        assert_eq!((view.choose(&ASKS, &[]), view.better(&ASKS, SECOND)), (Some(FIRST), Some(FIRST)));
+    }
+
+    #[test]
+    fn an_order_to_a_pool_of_another_group_does_not_count() {
+        let view = view();
+        view.standings.set(FIRST, Standing::Settled);
+        view.standings.set(OTHER_GROUPS, Standing::Settled);
+        view.orders.give(b"a.rig", OTHER_GROUPS, Moment(1));
+        assert!(view.is_of_group(&ASKS, SECOND) && !view.is_of_group(&ASKS, OTHER_GROUPS));
+        assert_eq!((view.ordered(&ASKS), view.choose(&ASKS, &[])), (None, Some(FIRST)));
     }
 }

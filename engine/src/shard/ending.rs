@@ -93,11 +93,7 @@ impl Plane {
     /// Ends the sessions of some miners, by `until` at the latest.
     pub(super) fn dismiss(&mut self, whom: Whom, until: Moment) {
         for key in self.pairs.keys() {
-            let is_meant = self.pairs.get_mut(key).is_some_and(|pair| match whom {
-                Whom::Worker(worker) => pair.workers.contains(&worker),
-                Whom::Network(network) => network.contains(pair.record.address),
-            });
-            if is_meant {
+            if self.pairs.get_mut(key).is_some_and(|pair| whom.is(pair)) {
                 self.end_session(key, CloseReason::Dismissed, until);
             }
         }

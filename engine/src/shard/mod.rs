@@ -20,6 +20,7 @@ mod judging;
 pub mod kept;
 pub mod mailbox;
 mod moves;
+pub mod orders;
 mod output;
 mod pair;
 mod plane;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_protocol::moment::Moment;
-use adit_protocol::pool::Router;
+use adit_protocol::pool::{PoolId, Router};
 use adit_protocol::session::{SessionSettings, Shared};
 
 use crate::admission::Admission;
@@ -82,6 +83,8 @@ pub enum Mail {
         /// When open requests are given up.
         until: Moment,
     },
+    /// Move the miners that an operator wants elsewhere, and answer what that means.
+    Order(orders::Order),
     /// Answer with a piece of the workers' figures.
     Figures(workers::Question),
     /// Pools stand otherwise than before: look after the sessions.
@@ -97,6 +100,8 @@ pub enum Whom {
     Worker(u32),
     /// Those that come from this network.
     Network(Network),
+    /// Those that mine at this pool.
+    Pool(PoolId),
 }
 
 /// What a shard is made from. Everything in it may cross to the shard's thread; the ring is made there.

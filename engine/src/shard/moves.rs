@@ -13,13 +13,14 @@ use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
 use adit_protocol::session::Session;
 
+use super::orders::Wanted;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
 use crate::pools::counters::PoolCounter;
 use crate::pools::standing::Standing;
 
 /// Logins that a shard makes at the same time. A pool's accept queue is finite, and so is its patience.
-const UNDER_WAY_COUNT_MAX: usize = 512;
+pub(super) const UNDER_WAY_COUNT_MAX: usize = 512;
 /// Pools tried in one round of attempts; then the miner waits a little.
 const TRIED_COUNT_MAX: usize = 8;
 /// The wait between the first two rounds; it doubles each time.
@@ -56,6 +57,10 @@ pub(super) struct Moves {
     pub(super) close_at: Moment,
     /// Where that pool is ready.
     pub(super) ready: Option<Wire>,
+    /// Where an operator wants it, as long as that could not be begun.
+    pub(super) wanted: Option<Wanted>,
+    /// Whether the miner may be closed where it cannot be switched live, in the move under way.
+    pub(super) may_close: bool,
 }
 
 impl Default for Moves {
@@ -73,6 +78,8 @@ impl Default for Moves {
             has_moved: false,
             close_at: Moment::NEVER,
             ready: None,
+            wanted: None,
+            may_close: true,
         }
     }
 }
@@ -193,6 +200,7 @@ impl Plane {
         }
         pair.moves.tried_count = 0;
         pair.moves.hold_until = now.plus_ms(hold_ms);
+        let _ = self.begin_wanted(key);
     }
 
     /// Looks for a pool that takes a session that cannot stay where it is, or is nowhere.
@@ -202,10 +210,7 @@ impl Plane {
             return;
         }
         if self.moves_under_way >= UNDER_WAY_COUNT_MAX {
-            if !std::mem::replace(&mut pair.moves.is_queued, true) {
-                self.moves_queued.push_back(key);
-            }
-            return;
+            return self.queue_move(key);
         }
         let is_gone = self.pools.catalogue.get(pair.session.pool()).is_none();
         let reason = match pair.moves.lost {
@@ -217,8 +222,16 @@ impl Plane {
         let may_try = !pair.moves.has_tried_enough();
         let found = may_try.then(|| self.pools.choose(&pair.session.asks(), pair.moves.tried())).flatten();
         match found.filter(|&pool| pair.moves.lost.is_some() || pool != pair.session.pool()) {
-            Some(pool) => self.start_move(key, pool, reason),
+            Some(pool) => _ = self.start_move(key, pool, reason),
             None => self.try_again_later(key),
+        }
+    }
+
+    /// Lets a session wait until one of the logins under way has come to its end.
+    pub(super) fn queue_move(&mut self, key: Key) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        if !std::mem::replace(&mut pair.moves.is_queued, true) {
+            self.moves_queued.push_back(key);
         }
     }
 
@@ -232,20 +245,22 @@ impl Plane {
         self.set_timer(key);
     }
 
-    /// Begins to prepare a pool for a session.
-    fn start_move(&mut self, key: Key, pool: PoolId, reason: MoveReason) {
+    /// Begins to prepare a pool for a session. Whether it could.
+    pub(super) fn start_move(&mut self, key: Key, pool: PoolId, reason: MoveReason) -> bool {
         if let Some(kept) = self.draw_for(key, pool)
             && self.give(key, kept, reason)
         {
-            return;
+            return true;
         }
-        let Some(pair) = self.pairs.get_mut(key) else { return };
-        let Some(wire) = pair.session.spare_wire() else { return };
+        let Some(pair) = self.pairs.get_mut(key) else { return false };
+        let Some(wire) = pair.session.spare_wire() else { return false };
         pair.moves.next_at = Moment::NEVER;
-        if self.prepare(key, wire, pool, reason) {
+        let is_begun = self.prepare(key, wire, pool, reason);
+        if is_begun {
             self.move_begins(key, wire);
             self.open_wire(key, wire, pool);
         }
+        is_begun
     }
 
     /// A pool is being prepared in this place.
@@ -258,6 +273,7 @@ impl Plane {
     /// A move has come to its end, good or bad: another session may begin one.
     pub(super) fn move_over(&mut self, key: Key) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
+        pair.moves.may_close = true;
         if pair.moves.under_way.take().is_none() {
             return;
         }
@@ -289,7 +305,8 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let has_moved = pair.moves.has_moved || !matches!(reason, MoveReason::Placement | MoveReason::Kept);
         pair.record.pool = to_key;
-        pair.moves = Moves { hold_until, has_moved, ..Moves::default() };
+        let wanted = pair.moves.wanted;
+        pair.moves = Moves { hold_until, has_moved, wanted, ..Moves::default() };
         if std::mem::take(&mut pair.wire_mut(wire).keeping) {
             self.arm_receive(key, Side::Pool(wire));
         }
@@ -303,6 +320,7 @@ impl Plane {
         self.pool_counters.count(to, PoolCounter::LiveTo);
         self.switch_times.record(took_us);
         self.news.switched(worker, (from_key, to_key), reason_label(reason), true, took_us, now);
+        let _ = self.begin_wanted(key);
     }
 
     /// Pools stand otherwise than before.
@@ -324,6 +342,10 @@ impl Plane {
         if pair.phase != Phase::Open || at == PoolId::NONE || pair.moves.under_way.is_some() {
             return;
         }
+        if self.begin_wanted(key) {
+            return;
+        }
+        let Some(pair) = self.pairs.get_mut(key) else { return };
         if pair.moves.lost.is_some() {
             return self.find_pool(key);
         }
@@ -369,11 +391,14 @@ impl Plane {
     fn better(&mut self, key: Key) -> Option<(PoolId, MoveReason)> {
         let pair = self.pairs.get_mut(key)?;
         let at = pair.session.pool();
-        let pool = self.pools.better(&pair.session.asks(), at)?;
+        let asks = pair.session.asks();
+        let pool = self.pools.better(&asks, at)?;
+        let is_ordered = self.pools.ordered(&asks) == Some(pool);
         let priority = |pool| self.pools.catalogue.get(pool).map(|entry| entry.settings.priority);
         let reason = match self.pools.standing(at) {
             Standing::Draining => MoveReason::Leaving,
             _ if priority(pool) < priority(at) => MoveReason::FailBack,
+            _ if is_ordered => MoveReason::Operator,
             _ => MoveReason::Placement,
         };
         // Going back is worth a reconnect where the miner needs one; the rest is not.

@@ -96,6 +96,8 @@ pub(super) struct Plane {
     pub(super) moves_under_way: usize,
     /// Sessions that wait until there are fewer of those.
     pub(super) moves_queued: VecDeque<Key>,
+    /// When the next order of an operator is over.
+    pub(super) orders_end_at: Moment,
     /// What switches took.
     pub(super) switch_times: BucketWriter,
     pub(super) dice: Dice,
@@ -155,6 +157,7 @@ impl Plane {
             close_pace: ClosePace::default(),
             moves_under_way: 0,
             moves_queued: VecDeque::new(),
+            orders_end_at: Moment::NEVER,
             switch_times: seed.switch_times,
             dice: Dice::default(),
             stop_at: None,
@@ -199,7 +202,8 @@ impl Plane {
         let tick = self.books.as_ref().map_or(Moment::NEVER, Books::tick_at);
         let stop = self.stop_at.unwrap_or(Moment::NEVER);
         let kept = self.kept_until.min(self.stock.due);
-        self.wheel.next().min(retry).min(self.latency.due()).min(tick).min(stop).min(kept)
+        let due = self.latency.due().min(self.orders_end_at).min(kept);
+        self.wheel.next().min(retry).min(due).min(tick).min(stop)
     }
 
     /// Whether Adit stops and nothing is left to do.
@@ -329,6 +333,7 @@ impl Plane {
                 Mail::Stop { until } => self.stop(until),
                 Mail::StopNow => self.stop_now(),
                 Mail::Dismiss { whom, until } => self.dismiss(whom, until),
+                Mail::Order(order) => self.order(&order),
                 Mail::Figures(question) => {
                     self.vitals.mailbox.record(self.clock.now().since_us(question.asked_at));
                     self.workers.answer(question);
@@ -366,6 +371,9 @@ impl Plane {
         }
         if self.stock.due <= self.now {
             self.tend_stock();
+        }
+        if self.orders_end_at <= self.now {
+            self.end_orders();
         }
         if self.stop_at.is_some_and(|at| at <= self.now) {
             self.stop_now();

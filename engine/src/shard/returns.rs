@@ -40,6 +40,9 @@ impl ClosePace {
 impl Plane {
     /// Another pool is ready for a miner that must come back to get there.
     pub(super) fn cannot_follow(&mut self, key: Key, wire: Wire) {
+        if self.pairs.get_mut(key).is_some_and(|pair| !pair.moves.may_close) {
+            return self.stays(key, wire);
+        }
         self.move_over(key);
         let spread_ms = self.pools.catalogue.settings().failover.close_jitter_ms;
         let close_at = self.close_pace.next(self.now, spread_ms, &mut self.dice);

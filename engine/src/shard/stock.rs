@@ -344,7 +344,7 @@ mod tests {
         for entry in catalogue.pools() {
             standings.set(entry.id, Standing::Settled);
         }
-        PoolsView { catalogue, standings }
+        PoolsView { catalogue, standings, orders: crate::pools::orders::Orders::default() }
     }
 
     fn wanted_of(pools: &PoolsView) -> Vec<(u16, usize)> {

@@ -16,13 +16,22 @@ use super::{PATIENCE, adit, binary};
 pub struct Kept {
     _directory: TempDir,
     file: PathBuf,
+    /// By which Adit is asked, where it wants one.
+    token: Option<String>,
 }
 
 impl Kept {
     /// No file yet.
     pub fn new() -> Self {
         let directory = TempDir::new().expect("a directory");
-        Self { file: directory.path().join("ledger.db"), _directory: directory }
+        Self { file: directory.path().join("ledger.db"), _directory: directory, token: None }
+    }
+
+    /// Adit is to be asked with this token.
+    #[must_use]
+    pub fn by(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
     }
 
     /// The file.
@@ -39,7 +48,7 @@ impl Kept {
     /// What Adit counted once its miners have left, and what the ledger says once it has stopped in order.
     #[track_caller]
     pub fn books(&self, adit: Adit) -> Books {
-        Books::close(adit, &self.file)
+        Books::close_by(self.token.as_deref(), adit, &self.file)
     }
 }
 
@@ -61,8 +70,14 @@ impl Books {
     /// Waits until all miners have left, stops Adit in order, and reads both.
     #[track_caller]
     pub fn close(adit: Adit, file: &Path) -> Self {
+        Self::close_by(None, adit, file)
+    }
+
+    /// The same, asking with a token where one is wanted.
+    #[track_caller]
+    pub fn close_by(token: Option<&str>, adit: Adit, file: &Path) -> Self {
         let admin = adit.admin_address().expect("it answers operators");
-        let counters = CounterBook::settled(admin, PATIENCE).expect("its counters");
+        let counters = CounterBook::settled_by(token, admin, PATIENCE).expect("its counters");
         stop(adit);
         assert_sound(file);
         Self { counters, ledger: book(file) }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // every test file uses a part of it
 
 pub mod ledger;
+pub mod operator;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -14,6 +14,7 @@ mod frozen;
 mod garbage;
 mod kept;
 mod killed;
+mod moved;
 mod mute;
 mod no_pool;
 mod only_pool;

@@ -80,7 +80,13 @@ impl Scene {
     /// Both pools well, and every miner at the main one.
     #[track_caller]
     pub fn at_main(settings: &[&str]) -> Self {
-        let scene = Self::start(Habit::Good, settings);
+        Self::at_main_by(settings, None)
+    }
+
+    /// The same, where Adit wants a token of those who look into its books.
+    #[track_caller]
+    pub fn at_main_by(settings: &[&str], token: Option<String>) -> Self {
+        let scene = Self::start_by(Habit::Good, settings, token);
         scene.wait_for_all_at(&scene.main.tag());
         scene
     }
@@ -88,9 +94,14 @@ impl Scene {
     /// The main pool with a habit, and miners that come.
     #[track_caller]
     pub fn start(habit: Habit, settings: &[&str]) -> Self {
+        Self::start_by(habit, settings, None)
+    }
+
+    #[track_caller]
+    fn start_by(habit: Habit, settings: &[&str], token: Option<String>) -> Self {
         let main = pool(0xa0, PoolLooks { habit, ..main_looks() });
         let standby = pool(0xb0, standby_looks());
-        let kept = Kept::new();
+        let kept = Kept::new().by(token);
         let second = standby.url();
         let mut arguments = vec!["--shards", "2", "--pool", &second];
         for setting in SETTINGS.iter().chain(settings) {

@@ -23,9 +23,15 @@ const OUTCOMES: [(&str, Outcome); 4] = [
 
 /// A page in JSON that operators are answered at `admin`.
 pub fn admin_page(admin: SocketAddr, path: &str) -> io::Result<Value> {
+    admin_page_by(None, admin, path)
+}
+
+/// The same, by somebody with a token where one is wanted.
+fn admin_page_by(token: Option<&str>, admin: SocketAddr, path: &str) -> io::Result<Value> {
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     let mut stream = TcpStream::connect_timeout(&admin, ANSWER_TIMEOUT)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n{token}\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -48,17 +54,26 @@ pub struct CounterBook {
 impl CounterBook {
     /// Reads `/metrics/json` of the proxy that answers operators at `admin`.
     pub fn read(admin: SocketAddr) -> io::Result<Self> {
-        let page = admin_page(admin, "/metrics/json")?;
+        Self::read_by(None, admin)
+    }
+
+    fn read_by(token: Option<&str>, admin: SocketAddr) -> io::Result<Self> {
+        let page = admin_page_by(token, admin, "/metrics/json")?;
         Self::of(&page).ok_or_else(|| io::Error::other(format!("not the metrics of an Adit: {page:.200}")))
     }
 
     /// What it counted once no miner is connected any more and nothing moves.
     pub fn settled(admin: SocketAddr, patience: Duration) -> io::Result<Self> {
+        Self::settled_by(None, admin, patience)
+    }
+
+    /// The same, by somebody with a token where one is wanted.
+    pub fn settled_by(token: Option<&str>, admin: SocketAddr, patience: Duration) -> io::Result<Self> {
         let mut last = Err(io::Error::other("not read yet"));
         let settled = wait::until(patience, || {
             // Copies are shared for some time, and counters may be read a little before connections.
             std::thread::sleep(Duration::from_millis(300));
-            let now = Self::read(admin);
+            let now = Self::read_by(token, admin);
             let is_settled =
                 matches!((&last, &now), (Ok(last), Ok(now)) if last == now && now.connections == 0);
             last = now;
