@@ -427,7 +427,7 @@ impl Plane {
         }
         match self.better(key) {
             Some(_) if self.moves_under_way >= UNDER_WAY_COUNT_MAX => self.try_again_later(key),
-            Some((pool, reason)) => self.start_move(key, pool, reason),
+            Some((pool, reason)) => _ = self.start_move(key, pool, reason),
             None => {}
         }
     }
