@@ -16,6 +16,8 @@ use crate::pools::standing::Standing;
 /// A miner that was closed costs its pool nothing, since its login is kept; what has to be spared is what lies between:
 /// the accept queue, and the network of a farm of which each machine opens a connection.
 const CLOSES_PER_SECOND: u64 = 250;
+/// How long verdicts of a pool may take that stands away, for an operator's word or for silence.
+const LAST_VERDICTS_MS: u64 = 500;
 
 /// The pace at which a shard closes miners.
 #[derive(Debug, Default)]
@@ -63,14 +65,18 @@ impl Plane {
         }
     }
 
-    /// Closes a miner so that it comes back to this pool. Where its present one lives, verdicts on their way still come.
+    /// Closes a miner so that it comes back to this pool. Verdicts that are on their way still come, from a pool that is to
+    /// be left for its faults only if they are about to.
     pub(super) fn close_for_return(&mut self, key: Key, to: PoolId) {
         let settle_ms = self.shared.settings.settle_ms;
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let lives = !pair.moves.is_lost() && self.pools.standing(pair.session.pool()) != Standing::Away;
-        let until = if lives { self.now.plus_ms(settle_ms) } else { self.now };
+        let wait_ms = match self.pools.standing(pair.session.pool()) {
+            _ if !pair.session.has_pool() => 0,
+            Standing::Away => LAST_VERDICTS_MS,
+            _ => settle_ms,
+        };
         self.pool_counters.count(to, PoolCounter::ClosesTo);
-        self.end_session(key, CloseReason::Moved, until);
+        self.end_session(key, CloseReason::Moved, self.now.plus_ms(wait_ms));
     }
 }
 

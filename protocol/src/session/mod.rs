@@ -257,7 +257,7 @@ impl Session {
         self.current.is_some()
     }
 
-    /// Whether the connection on this wire is ready, and the miner cannot be switched to it.
+    /// Whether the connection on this wire is ready, and waits for the miner to be able to follow.
     pub fn is_prepared(&self, wire: Wire) -> bool {
         self.wire(wire).login.as_ref().is_some_and(|login| login.told)
     }
