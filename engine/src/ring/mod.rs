@@ -19,6 +19,8 @@ pub mod completion;
 pub mod eventfd;
 mod submit;
 
+pub use submit::UNLIMITED;
+
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;

@@ -14,6 +14,9 @@ const CONGESTION_REST: Duration = Duration::from_millis(1);
 /// How long dropping a ring may take until the kernel has let go of everything; then memory is leaked instead.
 const CANCEL_SECONDS_MAX: u64 = 5;
 
+/// To wait as long as it takes. The kernel then arms no timer, which costs more than all else about a short sleep.
+pub const UNLIMITED: Duration = Duration::MAX;
+
 /// What the kernel said to an enter call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entered {
@@ -23,7 +26,7 @@ enum Entered {
 
 impl Ring {
     /// One round trip: submits everything queued and planned, waits up to `wait` for a completion (`None` does not
-    /// wait), and reads all completions. Then the arena is empty, and each planned send is done or in
+    /// wait, [`UNLIMITED`] does until there is one, the timer's perhaps), and reads all completions. Then the arena is empty, and each planned send is done or in
     /// [`Ring::take_failed_sends`].
     ///
     /// An error means that completions were lost or that the ring is unusable: the shard cannot go on.
@@ -89,16 +92,18 @@ impl Ring {
         // Why unsafe: the raw call takes any flags and argument. Sound: EXT_ARG is set exactly when the argument is a
         // `SubmitArgs`, and the time it points to outlives the call. Safe `submit_with_args` runs no deferred work
         // when it does not wait.
+        let get_events = EnterFlags::GETEVENTS;
         let result = match wait.filter(|wait| !wait.is_zero()) {
+            Some(UNLIMITED) => unsafe {
+                submitter.enter::<libc::sigset_t>(queued, 1, get_events.bits(), None)
+            },
             Some(wait) => {
                 let time = types::Timespec::from(wait);
                 let arguments = types::SubmitArgs::new().timespec(&time);
-                let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+                let flags = get_events | EnterFlags::EXT_ARG;
                 unsafe { submitter.enter(queued, 1, flags.bits(), Some(&arguments)) }
             }
-            None => unsafe {
-                submitter.enter::<libc::sigset_t>(queued, 0, EnterFlags::GETEVENTS.bits(), None)
-            },
+            None => unsafe { submitter.enter::<libc::sigset_t>(queued, 0, get_events.bits(), None) },
         };
         match result.map_err(|error| (error.raw_os_error(), error)) {
             Ok(_) | Err((Some(libc::EINTR | libc::ETIME), _)) => Entered::Done,

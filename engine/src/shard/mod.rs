@@ -34,7 +34,6 @@ pub mod workers;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::{PoolId, Router};
@@ -42,7 +41,7 @@ use adit_protocol::session::{SessionSettings, Shared};
 
 use crate::admission::Admission;
 use crate::buckets::BucketWriter;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::counters::CounterWriter;
 use crate::latency::Recorder;
 use crate::news::desk::Desk;
@@ -61,10 +60,9 @@ use kept::KeptUpstream;
 use mailbox::Mailbox;
 use plane::Plane;
 
-/// How long the plane waits in its own ring before it parks, and how long it runs before glommio has its turn.
-/// Longer costs glommio's tasks latency, shorter costs a lightly loaded shard CPU: 1 ms cost half again as much.
-const WAIT: Duration = Duration::from_millis(5);
-const RUN_US: u64 = 5_000;
+/// How long the plane runs before glommio has its turn. Nothing that is prompt goes through glommio, and each turn of it
+/// is a handful of calls into the kernel.
+const RUN_US: u64 = 50_000;
 
 /// A message to a shard.
 #[derive(Debug)]
@@ -162,12 +160,7 @@ pub async fn run(seed: Seed, ready: impl FnOnce(io::Result<()>)) -> io::Result<(
     ready(Ok(()));
     while !plane.is_done() {
         plane.ring.mute_eventfd(true);
-        let started = plane.clock.now();
-        let mut idle = false;
-        while !idle && !plane.is_done() && plane.now.since_us(started) < RUN_US {
-            idle = !plane.turn(Some(WAIT))?;
-        }
-        if !idle {
+        if !plane.run_until_idle()? {
             // Leaves no task runnable, so that the executor looks after its own ring.
             park.signal();
             sleeper.sleep().await?;
@@ -182,13 +175,25 @@ pub async fn run(seed: Seed, ready: impl FnOnce(io::Result<()>)) -> io::Result<(
 }
 
 impl Plane {
+    /// Turns until it is glommio's turn, or nothing came from one ring of the timer to the next. Whether that is so.
+    fn run_until_idle(&mut self) -> io::Result<bool> {
+        let until = self.clock.now() + RUN_US;
+        let mut has_worked = true;
+        while !self.is_done() && self.now < until {
+            let turned = self.turn(true)?;
+            has_worked |= turned.has_worked;
+            if turned.has_rung && !std::mem::take(&mut has_worked) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Prepares to park: from here on the registered eventfd tells of completions. False if there is something to do.
     fn may_park(&mut self) -> io::Result<bool> {
-        if let Some(due) = clock::until(self.clock.now(), self.next_moment()) {
-            self.ring.ring_after(due);
-        }
+        self.ring_by(self.next_moment());
         self.ring.mute_eventfd(false);
-        let worked = self.turn(None)? || self.is_done() || self.ring.has_work() || self.is_busy();
+        let worked = self.turn(false)?.has_worked || self.is_done() || self.ring.has_work() || self.is_busy();
         let stays = worked || self.mailbox.going_to_park();
         if stays {
             self.mailbox.back();

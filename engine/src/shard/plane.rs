@@ -26,7 +26,7 @@ use super::workers::{WORKERS_COUNT_MAX, Workers};
 use super::{Mail, Seed};
 use crate::admission::Admission;
 use crate::buckets::BucketWriter;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::counters::{Counter, CounterWriter};
 use crate::dice::Dice;
 use crate::latency::Recorder;
@@ -37,8 +37,21 @@ use crate::pools::reports::Reports;
 use crate::pools::reserved::Reserved;
 use crate::pools::view::PoolsView;
 use crate::ring::completion::{Completion, Errno, FailedSend, Received};
-use crate::ring::{Ring, RingSize};
+use crate::ring::{Ring, RingSize, UNLIMITED};
 use crate::vitals::VitalsWriter;
+
+/// How long a shard waits in its ring at most, and how long nothing may have come until it parks. Longer costs nothing but
+/// that; shorter costs one timer more for every so many messages.
+const TICK_US: u64 = 20_000;
+
+/// What there was to do in a turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turned {
+    /// Something came, or was due.
+    pub(super) has_worked: bool,
+    /// The ring's timer rang.
+    pub(super) has_rung: bool,
+}
 
 /// Everything a shard's data plane owns.
 pub(super) struct Plane {
@@ -103,6 +116,8 @@ pub(super) struct Plane {
     pub(super) dice: Dice,
     /// When Adit stops: the moment at which everything is closed, come what may.
     pub(super) stop_at: Option<Moment>,
+    /// When the ring's timer rings; never while it is not armed.
+    rings_at: Moment,
     completions: Vec<Completion>,
     rung: Vec<u32>,
 }
@@ -161,6 +176,7 @@ impl Plane {
             switch_times: seed.switch_times,
             dice: Dice::default(),
             stop_at: None,
+            rings_at: Moment::NEVER,
             completions: Vec::new(),
             rung: Vec::new(),
         };
@@ -168,12 +184,12 @@ impl Plane {
         Ok(plane)
     }
 
-    /// One turn. Waits up to `wait` (`None` does not) for something to do. Whether there was anything.
-    pub(super) fn turn(&mut self, wait: Option<Duration>) -> io::Result<bool> {
+    /// One turn. It may wait for something to do, until the ring's timer rings.
+    pub(super) fn turn(&mut self, may_wait: bool) -> io::Result<Turned> {
         // With jobs to send there is no waiting, so that the time after tells when they were sent.
         let (jobs, planned_at) = (std::mem::take(&mut self.jobs_planned), self.now);
-        let wait = wait.filter(|_| jobs == 0).and_then(|wait| self.wait_at_most(wait));
-        let entered = self.ring.enter(wait);
+        let waits = may_wait && jobs == 0 && self.prepare_to_wait();
+        let entered = self.ring.enter(waits.then_some(UNLIMITED));
         self.mailbox.back();
         entered?;
         self.now = self.clock.now();
@@ -186,14 +202,15 @@ impl Plane {
         let had_endings = !self.ending.is_empty();
         self.settle_sends();
         self.advance_endings();
-        let completions_count = self.handle_completions();
+        let (has_completions, has_rung) = self.handle_completions();
         self.arm_starved();
         let had_mail = self.read_mail();
         let had_timers = self.ring_timers();
         self.decide();
         self.advance_keeping();
         self.plan_sends();
-        Ok(completions_count > 0 || had_endings || had_mail || had_timers || jobs > 0)
+        let has_worked = has_completions || had_endings || had_mail || had_timers || jobs > 0;
+        Ok(Turned { has_worked, has_rung })
     }
 
     /// When something is to be done even if nothing comes in.
@@ -219,20 +236,33 @@ impl Plane {
             || !self.leaving_ring.is_empty()
     }
 
-    /// How long to wait in the ring; `None` if there is something to do already.
-    fn wait_at_most(&self, wait: Duration) -> Option<Duration> {
+    /// Prepares to wait in the ring: from here on mail wakes it. False if there is something to do already.
+    ///
+    /// Nobody waits with a limit of his own: the kernel would arm and disarm a timer for each wait, where the ring's one
+    /// stays armed over many, and ends each of them.
+    fn prepare_to_wait(&mut self) -> bool {
         if self.mailbox.going_to_wait() || self.is_busy() {
-            return None;
+            return false;
         }
-        let due = clock::until(self.clock.now(), self.next_moment());
-        Some(due.map_or(wait, |due| due.min(wait)))
+        self.ring_by(self.next_moment().min(self.now + TICK_US));
+        true
     }
 
-    fn handle_completions(&mut self) -> usize {
+    /// Has the ring's timer ring at this moment, if it does not ring earlier.
+    pub(super) fn ring_by(&mut self, at: Moment) {
+        if at < self.rings_at {
+            self.rings_at = at;
+            self.ring.ring_after(Duration::from_micros(at.since_us(self.clock.now())));
+        }
+    }
+
+    /// Handles what the kernel completed. Whether there was anything, and whether the ring's timer rang.
+    fn handle_completions(&mut self) -> (bool, bool) {
         let scratch = std::mem::take(&mut self.completions);
         let mut completions = self.ring.take_completions(scratch);
-        let count = completions.len();
+        let (mut has_any, mut has_rung) = (false, false);
         for completion in completions.drain(..) {
+            has_any |= !matches!(completion, Completion::TimerRang);
             match completion {
                 Completion::Received { token, received, armed } => {
                     self.on_received(Key::of(token), token.side, &received, armed);
@@ -245,12 +275,14 @@ impl Plane {
                 Completion::Connected { token, result } => {
                     self.on_connected(Key::of(token), token.side, result);
                 }
-                // The flag says whether there is mail, and the wheel whether a timer rings.
-                Completion::Woken | Completion::TimerRang => {}
+                // The flag says whether there is mail.
+                Completion::Woken => {}
+                // The wheel says whether a deadline has come.
+                Completion::TimerRang => (self.rings_at, has_rung) = (Moment::NEVER, true),
             }
         }
         self.completions = completions;
-        count
+        (has_any, has_rung)
     }
 
     fn on_received(&mut self, key: Key, side: Side, received: &Received, armed: bool) {

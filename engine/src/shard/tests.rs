@@ -155,8 +155,8 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
 fn read_while_turning(plane: &mut Plane, mut socket: &TcpStream, bytes: &mut [u8]) -> usize {
     let start = Instant::now();
     while start.elapsed() < LIMIT {
-        // What a turn plans goes out with the next one, so none of them may wait long.
-        plane.turn(Some(Duration::from_micros(20))).unwrap();
+        // What a turn plans goes out with the next one, so none of them may wait.
+        plane.turn(false).unwrap();
         match socket.read(bytes) {
             Ok(count) => return count,
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
@@ -174,7 +174,7 @@ fn a_share_from_socket_to_verdict_allocates_nothing() {
     miner.write_all(b"{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n").unwrap();
     pool.set_nonblocking(true).unwrap();
     let mut upstream = loop {
-        plane.turn(Some(Duration::from_millis(1))).unwrap();
+        plane.turn(false).unwrap();
         if let Ok((upstream, _)) = pool.accept() {
             break upstream;
         }
