@@ -1,5 +1,5 @@
 //! Signs of life of a shard, beside what it counts: when it last turned, whom it serves at which stage, how soon it
-//! passes jobs on, takes its mail and reaches pools. One writer per shard, any number of readers, no locked instruction.
+//! passes jobs on, takes its mail, looks at deadlines and reaches pools. One writer per shard, any number of readers, no locked instruction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -83,6 +83,7 @@ pub struct Vitals {
     cells: Arc<Cells>,
     job_forwarding: Buckets,
     mailbox: Buckets,
+    timers: Buckets,
     connecting: Buckets,
 }
 
@@ -94,6 +95,8 @@ pub struct VitalsWriter {
     pub job_forwarding: BucketWriter,
     /// From posting a message to its handling.
     pub mailbox: BucketWriter,
+    /// From a deadline to when it was looked at.
+    pub timers: BucketWriter,
     /// What connecting to a pool took.
     pub connecting: BucketWriter,
 }
@@ -101,15 +104,20 @@ pub struct VitalsWriter {
 /// Those of a shard that has not begun.
 pub fn vitals() -> (VitalsWriter, Vitals) {
     let cells = Arc::<Cells>::default();
-    let [(job_writer, job_forwarding), (mail_writer, mailbox), (connect_writer, connecting)] =
-        [(); 3].map(|()| buckets::buckets());
+    let [
+        (job_writer, job_forwarding),
+        (mail_writer, mailbox),
+        (timer_writer, timers),
+        (connect_writer, connecting),
+    ] = [(); 4].map(|()| buckets::buckets());
     let writer = VitalsWriter {
         cells: cells.clone(),
         job_forwarding: job_writer,
         mailbox: mail_writer,
+        timers: timer_writer,
         connecting: connect_writer,
     };
-    (writer, Vitals { cells, job_forwarding, mailbox, connecting })
+    (writer, Vitals { cells, job_forwarding, mailbox, timers, connecting })
 }
 
 impl VitalsWriter {
@@ -202,6 +210,11 @@ impl Vitals {
     /// From posting a message to its handling.
     pub fn mailbox(&self) -> Latency {
         self.mailbox.read()
+    }
+
+    /// From a deadline to when it was looked at.
+    pub fn timers(&self) -> Latency {
+        self.timers.read()
     }
 
     /// What connecting to a pool took.

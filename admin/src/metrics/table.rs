@@ -173,6 +173,14 @@ pub const METRICS: &[Metric] = &[
             each_shard(s, |label, shard| out.latency(&[label], &shard.mailbox));
         },
     ),
+    histogram(
+        "adit_timer_lateness_seconds",
+        &["shard"],
+        "From a deadline of the shard to when it was looked at.",
+        |s, out| {
+            each_shard(s, |label, shard| out.latency(&[label], &shard.timers));
+        },
+    ),
     // Pools.
     gauge(
         "adit_pool_info",

@@ -49,4 +49,6 @@ pub struct Shard {
     pub job_forwarding: Latency,
     /// From putting a message into the mailbox to its handling.
     pub mailbox: Latency,
+    /// From a deadline of the shard to when it was looked at.
+    pub timers: Latency,
 }

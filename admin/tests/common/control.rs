@@ -151,6 +151,7 @@ fn snapshot(workers: u32) -> Snapshot {
         limits_hit: Counts::from_iter([("pending", 1)]),
         job_forwarding: latency(),
         mailbox: latency(),
+        timers: latency(),
         ..Shard::default()
     };
     let pool = |name: &str, state| Pool {

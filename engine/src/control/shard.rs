@@ -54,6 +54,7 @@ pub(super) fn view(
         panics: counted.get(Counter::Panics),
         job_forwarding: vitals.job_forwarding(),
         mailbox: vitals.mailbox(),
+        timers: vitals.timers(),
     }
 }
 

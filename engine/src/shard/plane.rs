@@ -378,9 +378,11 @@ impl Plane {
     }
 
     fn ring_timers(&mut self) -> bool {
-        if self.next_moment() > self.now {
+        let due = self.next_moment();
+        if due > self.now {
             return false;
         }
+        self.vitals.timers.record(self.now.since_us(due));
         let mut rung = std::mem::take(&mut self.rung);
         self.wheel.ring(self.now, &mut rung);
         for index in rung.drain(..) {

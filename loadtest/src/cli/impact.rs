@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_loadtest::compare::{Cores, Load, MeasureError, Plan, Watchers};
+use adit_loadtest::lean::miners::{Pace, Quiet};
 use clap::Args;
 
 use super::screen::Screen;
 use super::{fail, print};
+
+/// Hardly a submit in a whole measurement.
+const IDLE: Load = Load { connections: 500, pace: Pace::PerSecond(0.1), quiet: Quiet::Nobody };
 
 /// Adit under the same load with and without operators who scrape and listen: CPU per round trip and latency
 #[derive(Args, Debug)]
@@ -36,6 +40,10 @@ pub(super) struct Impact {
     /// Only the closed loops with these numbers of connections; 0 is the fixed rate
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "100,1000,0")]
     only: Vec<usize>,
+
+    /// Connections that submit nothing, too: how soon a shard takes its mail that was asleep
+    #[arg(long)]
+    idle: bool,
 
     /// Keep the whole proxy to the relay's core, instead of letting its other threads have those of its peers, too
     #[arg(long)]
@@ -78,7 +86,7 @@ fn plan(arguments: &Impact) -> Result<Plan, MeasureError> {
     let is_alone = arguments.one_core;
     Ok(Plan {
         proxies: Vec::new(),
-        loads: Load::ALL.into_iter().filter(is_wanted).collect(),
+        loads: Load::ALL.into_iter().filter(is_wanted).chain(arguments.idle.then_some(IDLE)).collect(),
         rounds: arguments.rounds.into(),
         settle: window / 4,
         warm_up: window / 4,

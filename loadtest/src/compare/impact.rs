@@ -37,8 +37,79 @@ pub struct Impact {
     pub load: Load,
     /// The rounds.
     pub rounds: Vec<[LeanReport; 3]>,
-    /// Scrapes answered and bytes of events read, over all rounds.
-    pub watched: (u64, u64),
+    /// What the watchers saw, over all rounds.
+    pub watched: Watched,
+}
+
+/// What watchers saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watched {
+    /// Scrapes answered.
+    pub scrapes: u64,
+    /// Bytes of events read.
+    pub event_bytes: u64,
+    /// How soon shards took messages from other threads, the scrapes' own among them.
+    pub mailbox: Prompt,
+    /// How soon shards looked at deadlines.
+    pub timers: Prompt,
+}
+
+/// How often something was done, and how often within [`PROMPT_S`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// In all.
+    pub count: u64,
+    /// In time.
+    pub in_time: u64,
+}
+
+/// What is prompt: a bound of the buckets that Adit publishes, in seconds as it spells them.
+const PROMPT_S: &str = "0.01";
+
+impl Prompt {
+    /// Reads it out of a scrape, over all shards.
+    fn read(body: &str, metric: &str) -> Self {
+        let within = format!("le=\"{PROMPT_S}\"");
+        let mut prompt = Self::default();
+        for line in body.lines() {
+            let Some(rest) = line.strip_prefix(metric) else { continue };
+            let value = rest.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+            if rest.starts_with("_count") {
+                prompt.count += value;
+            } else if rest.starts_with("_bucket") && rest.contains(&within) {
+                prompt.in_time += value;
+            }
+        }
+        prompt
+    }
+
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.in_time += other.in_time;
+    }
+}
+
+impl Watched {
+    fn add(&mut self, other: &Self) {
+        self.scrapes += other.scrapes;
+        self.event_bytes += other.event_bytes;
+        self.mailbox.add(other.mailbox);
+        self.timers.add(other.timers);
+    }
+
+    /// Takes in what a scrape says; all that it says counts from Adit's start.
+    fn scraped(&mut self, body: &str) {
+        self.scrapes += 1;
+        self.mailbox = Prompt::read(body, "adit_mailbox_wait_seconds");
+        self.timers = Prompt::read(body, "adit_timer_lateness_seconds");
+    }
+}
+
+impl fmt::Display for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = self.in_time as f64 / self.count.max(1) as f64;
+        write!(f, "{:.2} % of {} within {PROMPT_S} s", share * 100.0, self.count)
+    }
 }
 
 impl Plan {
@@ -50,7 +121,7 @@ impl Plan {
         mut tell: impl FnMut(&str),
     ) -> Result<Impact, MeasureError> {
         let directory = WorkDirectory::make()?;
-        let mut impact = Impact { load, rounds: Vec::new(), watched: (0, 0) };
+        let mut impact = Impact { load, rounds: Vec::new(), watched: Watched::default() };
         for round in 0..self.rounds {
             let mut reports: [LeanReport; 3] = Default::default();
             for turn in 0..reports.len() {
@@ -64,9 +135,8 @@ impl Plan {
                 plan.adit_arguments.extend(["--admin".to_owned(), admin.to_string()]);
                 let crowd = (place == 1).then(|| Crowd::start(admin, watchers, self.cores.miners));
                 reports[place] = measure(&plan, load, Proxy::Adit, &directory.0)?;
-                if let Some((scrapes, bytes)) = crowd.map(Crowd::stop).transpose()? {
-                    impact.watched.0 += scrapes;
-                    impact.watched.1 += bytes;
+                if let Some(watched) = crowd.map(Crowd::stop).transpose()? {
+                    impact.watched.add(&watched);
                 }
             }
             impact.rounds.push(reports);
@@ -78,7 +148,7 @@ impl Plan {
 /// Watchers on a thread of their own.
 struct Crowd {
     stopping: Arc<AtomicBool>,
-    thread: JoinHandle<io::Result<(u64, u64)>>,
+    thread: JoinHandle<io::Result<Watched>>,
 }
 
 impl Crowd {
@@ -95,14 +165,14 @@ impl Crowd {
         Self { stopping, thread }
     }
 
-    /// Scrapes answered, and bytes of events read.
-    fn stop(self) -> io::Result<(u64, u64)> {
+    /// What it saw.
+    fn stop(self) -> io::Result<Watched> {
         self.stopping.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("a watcher panicked")))
     }
 }
 
-fn watch(admin: SocketAddr, watchers: Watchers, stop: &AtomicBool) -> io::Result<(u64, u64)> {
+fn watch(admin: SocketAddr, watchers: Watchers, stop: &AtomicBool) -> io::Result<Watched> {
     let begun = Instant::now();
     let mut asking = loop {
         match TcpStream::connect(admin) {
@@ -114,22 +184,22 @@ fn watch(admin: SocketAddr, watchers: Watchers, stop: &AtomicBool) -> io::Result
     asking.set_read_timeout(Some(PATIENCE))?;
     let mut listeners = (0..watchers.listeners).map(|n| listen(admin, n)).collect::<io::Result<Vec<_>>>()?;
     let pause = Duration::from_secs(1) / watchers.scrapes_per_second.max(1);
-    let (mut scrapes, mut bytes, mut due) = (0, 0, Instant::now());
+    let (mut watched, mut due) = (Watched::default(), Instant::now());
     while !stop.load(Ordering::Relaxed) {
         if Instant::now() >= due {
             due += pause;
             match scrape(&mut asking, admin) {
-                Ok(()) => scrapes += 1,
+                Ok(body) => watched.scraped(&body),
                 // The proxy ends when its measurement does, which may be now.
                 Err(_) => break,
             }
         }
         for listener in &mut listeners {
-            bytes += read_away(listener)?;
+            watched.event_bytes += read_away(listener)?;
         }
         thread::sleep(READ_EVERY.min(due.saturating_duration_since(Instant::now())));
     }
-    Ok((scrapes, bytes))
+    Ok(watched)
 }
 
 fn listen(admin: SocketAddr, number: u32) -> io::Result<TcpStream> {
@@ -145,7 +215,8 @@ fn listen(admin: SocketAddr, number: u32) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn scrape(stream: &mut TcpStream, admin: SocketAddr) -> io::Result<()> {
+/// The answer to one scrape, its head included.
+fn scrape(stream: &mut TcpStream, admin: SocketAddr) -> io::Result<String> {
     stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n").as_bytes())?;
     let (mut read, mut buffer) = (Vec::new(), [0; 16 * 1024]);
     loop {
@@ -157,7 +228,7 @@ fn scrape(stream: &mut TcpStream, admin: SocketAddr) -> io::Result<()> {
         if let Some(length) = answer_length(&read)
             && read.len() >= length
         {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&read).into_owned());
         }
     }
 }
@@ -195,14 +266,15 @@ const FIGURES: [(&str, Figure); 4] = [
 
 impl fmt::Display for Impact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scrapes, bytes) = self.watched;
+        let Watched { scrapes, event_bytes, mailbox, timers } = self.watched;
         writeln!(
             f,
-            "{} connections, {}: {} rounds, {scrapes} scrapes answered, {} KiB of events read",
+            "{} connections, {}: {} rounds, {scrapes} scrapes answered, {} KiB of events read\n  \
+             messages to shards: {mailbox}; their deadlines: {timers}",
             self.load.connections,
             self.load.kind(),
             self.rounds.len(),
-            bytes / 1024
+            event_bytes / 1024
         )?;
         for (name, figure) in FIGURES {
             let median_of = |place: usize| median(self.rounds.iter().map(|round| figure(&round[place])));
@@ -240,6 +312,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_prompt_is_added_up_over_shards() {
+        let body = "# TYPE a_seconds histogram\n\
+            a_seconds_bucket{shard=\"0\",le=\"0.01\"} 5\na_seconds_bucket{shard=\"0\",le=\"0.025\"} 7\n\
+            a_seconds_sum{shard=\"0\"} 0.5\na_seconds_count{shard=\"0\"} 7\n\
+            a_seconds_bucket{shard=\"1\",le=\"0.01\"} 2\na_seconds_count{shard=\"1\"} 2\n\
+            b_seconds_count{shard=\"0\"} 9\n";
+        assert_eq!(Prompt::read(body, "a_seconds"), Prompt { count: 9, in_time: 7 });
+    }
+
+    #[test]
     fn an_impact_tells_the_median_of_the_ratios_within_rounds() {
         let report = |ns: u64, p99_us| {
             let cpu_ns = [("adit-shard-0".to_owned(), ns)].into();
@@ -247,7 +329,8 @@ mod tests {
         };
         let round = |quiet: u64, watched: u64| [report(quiet, 100), report(watched, 105), report(quiet, 100)];
         let rounds = vec![round(1_000, 1_100), round(2_000, 2_400), round(4_000, 4_800)];
-        let impact = Impact { load: Load::ALL[0], rounds, watched: (3, 2_048) };
+        let watched = Watched { scrapes: 3, event_bytes: 2_048, ..Watched::default() };
+        let impact = Impact { load: Load::ALL[0], rounds, watched };
         let told = impact.to_string();
         assert!(told.contains("ratio 1.200   quiet to quiet 1.000"), "{told}");
         assert!(told.contains("ratio 1.050"), "{told}");

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::lean::miners::{LeanReport, Pace, Quiet};
 
-pub use impact::{Impact, Watchers};
+pub use impact::{Impact, Prompt, Watched, Watchers};
 pub use measure::{Cores, MeasureError};
 pub use proxy::Proxy;
 pub use shards::{SHARDS_CORES_MIN, Shards};
