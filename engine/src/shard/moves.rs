@@ -144,6 +144,7 @@ impl Plane {
                             self.cannot_follow(key, wire);
                         }
                     }
+                    Decision::Arrived(_) if self.session_is(key, Session::is_finished) => {}
                     Decision::Arrived(pool) => self.welcome(key, pool),
                     Decision::Stocked(wire) => self.spare_ready(key, wire),
                 }
