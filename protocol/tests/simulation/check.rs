@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adit_protocol::event::{Event, Oddity, Outcome};
+use adit_protocol::event::{Event, LoginFailure, MoveReason, Oddity, Outcome};
 
 use crate::miner::{Kind, Miner};
 
@@ -25,6 +25,12 @@ pub struct Totals {
     pub adopted: usize,
     pub ahead: usize,
     pub renamed: usize,
+    pub flapped: usize,
+    pub torn: usize,
+    /// Pools that came back to a miner which had waited for them on its connection.
+    pub restarted: usize,
+    /// Pools that were given up since they answered nothing to begin with.
+    pub mute: usize,
     pub close_reasons: BTreeMap<String, usize>,
 }
 
@@ -46,6 +52,10 @@ impl Totals {
         self.adopted += other.adopted;
         self.ahead += other.ahead;
         self.renamed += other.renamed;
+        self.flapped += other.flapped;
+        self.torn += other.torn;
+        self.restarted += other.restarted;
+        self.mute += other.mute;
         for (reason, count) in &other.close_reasons {
             *self.close_reasons.entry(reason.clone()).or_default() += count;
         }
@@ -69,6 +79,10 @@ impl Totals {
             self.adopted,
             self.ahead,
             self.renamed,
+            self.flapped,
+            self.torn,
+            self.restarted,
+            self.mute,
         ];
         assert!(seen.iter().all(|&count| count > 0), "{self:?}");
         assert!(self.close_reasons.len() >= 6, "{self:?}");
@@ -103,8 +117,14 @@ pub fn lane(lane: &Lane<'_>) -> Result<Totals, String> {
             Event::Odd(Oddity::AnsweredForPool) => totals.answered_for_pool += 1,
             Event::Odd(Oddity::PendingFull) => totals.pending_full += 1,
             Event::PoolLost { .. } => totals.pools_lost += 1,
-            Event::LoginFailed { .. } => totals.logins_failed += 1,
-            Event::Switched { .. } => totals.switched += 1,
+            Event::LoginFailed { why, .. } => {
+                totals.logins_failed += 1;
+                totals.mute += usize::from(*why == LoginFailure::Unanswered);
+            }
+            Event::Switched { from, to, reason, .. } => {
+                totals.switched += 1;
+                totals.restarted += usize::from(from == to && *reason == MoveReason::PoolLost);
+            }
             Event::Prepared { can_switch: false, .. } => totals.cannot_switch += 1,
             Event::WireDone { .. } => totals.wires_done += 1,
             Event::Finish(reason) => {

@@ -110,7 +110,7 @@ impl World {
                 let at = self.now_us + self.random.below(3_000_000);
                 self.push(at, What::Move { lane });
             }
-            Event::Prepared { wire, can_switch: false, .. } if self.random.chance(60) => {
+            Event::Prepared { wire, can_switch: false, .. } if self.random.chance(85) => {
                 self.keep(lane, wire)?;
             }
             Event::Arrived { pool } => {

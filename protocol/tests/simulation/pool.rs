@@ -19,8 +19,13 @@ pub struct Nature {
     pub unreachable_percent: u64,
     /// How long each of its connections lives.
     pub lives_ms: u64,
-    /// When all of its connections break, and new ones fail for a while: the process is gone.
-    pub killed_ms: Option<u64>,
+    /// When the process is gone, from and to: at the first of these all its connections break, and until the other new ones
+    /// fail. Once, or one time after the other: then it flaps.
+    pub outages_ms: Vec<(u64, u64)>,
+    /// When a reset cuts a line of all its connections in two.
+    pub torn_ms: Option<u64>,
+    /// Whether it takes connections and never says a word.
+    pub is_mute: bool,
     /// When it stops saying anything although its connections stand.
     pub frozen_ms: Option<u64>,
     /// When it sends noise.
@@ -36,14 +41,31 @@ pub struct Nature {
     pub tells_difficulty: bool,
 }
 
-/// How long a killed pool stays away.
-pub const AWAY_MS: u64 = 20_000;
+/// How long a pool stays away at most.
+const AWAY_MS_MAX: u64 = 20_000;
+/// How often a flapping pool goes.
+const FLAPS_COUNT: u64 = 10;
+
+/// One outage, or many short ones.
+fn outages_ms(random: &mut Random) -> Vec<(u64, u64)> {
+    let starts_ms = 1_000 + random.below(60_000);
+    match random.below(100) {
+        0..15 => vec![(starts_ms, starts_ms + AWAY_MS_MAX)],
+        15..25 => vec![(starts_ms, starts_ms + 200 + random.below(3_000))],
+        25..35 => {
+            let (up_ms, away_ms) = (500 + random.below(5_000), 200 + random.below(5_000));
+            let start_ms = |n| starts_ms + n * (up_ms + away_ms);
+            (0..FLAPS_COUNT).map(|n| (start_ms(n), start_ms(n) + away_ms)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
 
 impl Nature {
     pub fn new(random: &mut Random) -> Self {
         let bad = random.chance(60);
         let mut at = |percent| random.chance(percent).then(|| 1_000 + random.below(60_000));
-        let (killed_ms, frozen_ms, garbage_ms) = (at(25), at(10), at(10));
+        let (frozen_ms, garbage_ms, torn_ms) = (at(10), at(10), at(10));
         let (refuses_ms, reconnect_ms) = (at(10), at(15));
         Self {
             silent_percent: if bad { random.below(30) } else { 0 },
@@ -52,7 +74,9 @@ impl Nature {
             configures: random.chance(75),
             unreachable_percent: if random.chance(20) { 60 } else { 3 },
             lives_ms: if random.chance(30) { 500 + random.below(40_000) } else { u64::MAX },
-            killed_ms,
+            outages_ms: outages_ms(random),
+            torn_ms,
+            is_mute: random.chance(5),
             frozen_ms,
             garbage_ms,
             refuses_ms,
@@ -64,7 +88,7 @@ impl Nature {
     }
 
     pub fn is_away(&self, now_ms: u64) -> bool {
-        self.killed_ms.is_some_and(|at| (at..at + AWAY_MS).contains(&now_ms))
+        self.outages_ms.iter().any(|&(from_ms, to_ms)| (from_ms..to_ms).contains(&now_ms))
     }
 
     fn is_over(at: Option<u64>, now_ms: u64) -> bool {
@@ -208,7 +232,7 @@ impl Connection {
             }
             _ => return Ok(replies),
         };
-        if random.chance(self.nature.silent_percent) || self.nature.is_frozen(now_ms) {
+        if random.chance(self.nature.silent_percent) || self.nature.is_frozen(now_ms) || self.nature.is_mute {
             return Ok(replies);
         }
         let after_ms =
@@ -254,8 +278,8 @@ impl Connection {
                 if self.jobs.get(text(1)) != Some(&work.tag) {
                     return Err(format!("share for job {:?} came to {here} as {:?}", work.tag, text(1)));
                 }
-                // A pool may tell jobs and leave subscribe unanswered; no miner could mine those.
-                let unanswered = self.is_first && work.extranonce1.is_empty();
+                // A pool may tell jobs and leave the miner's own subscribe unanswered; no miner could mine those.
+                let unanswered = work.extranonce1.is_empty();
                 if work.extranonce1 != self.extranonce1() && !unanswered {
                     return Err(format!("share made with {:?} came to {here}", work.extranonce1));
                 }

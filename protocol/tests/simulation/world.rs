@@ -38,6 +38,7 @@ pub enum What {
     PoolGone { connection: usize, why: Gone },
     Job { connection: usize },
     Killed { pool: usize },
+    Torn { pool: usize },
     Says { pool: usize, line: &'static str },
     Move { lane: usize },
 }
@@ -78,6 +79,9 @@ pub struct World {
     /// Those adopted by a miner that did not subscribe until then.
     pub ahead: usize,
     renamed: usize,
+    /// Connections that an outage after the first one broke, and lines that a reset cut in two.
+    flapped: usize,
+    torn: usize,
     name_uses: Rc<Cell<i64>>,
     queue: BinaryHeap<Reverse<(u64, usize)>>,
     acts: Vec<Option<What>>,
@@ -102,8 +106,14 @@ impl World {
     }
 
     fn end(mut self) -> Result<Totals, String> {
-        let mut totals =
-            Totals { adopted: self.adopted, ahead: self.ahead, renamed: self.renamed, ..Totals::default() };
+        let mut totals = Totals {
+            adopted: self.adopted,
+            ahead: self.ahead,
+            renamed: self.renamed,
+            flapped: self.flapped,
+            torn: self.torn,
+            ..Totals::default()
+        };
         for (_, prepared) in std::mem::take(&mut self.kept) {
             prepared.discard(&mut self.shared);
         }
@@ -161,6 +171,8 @@ impl World {
             adopted: 0,
             ahead: 0,
             renamed: 0,
+            flapped: 0,
+            torn: 0,
             name_uses,
             queue: BinaryHeap::new(),
             acts: Vec::new(),
@@ -178,7 +190,7 @@ impl World {
     fn add_lane(&mut self, index: usize) {
         let mut miner = Miner::new(index, &mut self.random);
         let plan = miner.plan(&mut self.random);
-        let starts_us = if self.random.chance(50) { 0 } else { self.random.below(20_000_000) };
+        let starts_us = if self.random.chance(30) { 0 } else { self.random.below(40_000_000) };
         self.lanes.push(Lane {
             session: Session::new(Moment(starts_us), rig::ORIGIN),
             miner,
@@ -203,8 +215,11 @@ impl World {
     fn schedule_pools(&mut self) {
         for pool in 0..self.pools.len() {
             let nature = self.pools[pool].clone();
-            if let Some(at) = nature.killed_ms {
-                self.push(at * 1_000, What::Killed { pool });
+            for (from_ms, _) in nature.outages_ms {
+                self.push(from_ms * 1_000, What::Killed { pool });
+            }
+            if let Some(at) = nature.torn_ms {
+                self.push(at * 1_000, What::Torn { pool });
             }
             let noise = "\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n\u{1}noise\n";
             let reconnect = "{\"id\":null,\"method\":\"client.reconnect\",\"params\":[]}\n";
@@ -312,8 +327,21 @@ impl World {
                 }
             }
             What::Killed { pool } => {
+                let first_ms = self.pools[pool].outages_ms.first().map_or(0, |&(from_ms, _)| from_ms);
+                let is_again = self.now_us > first_ms * 1_000;
                 for connection in self.connections_of(pool) {
+                    self.flapped += usize::from(is_again);
                     self.pool_gone(connection, Gone::Broken)?;
+                }
+            }
+            What::Torn { pool } => {
+                for connection in self.connections_of(pool) {
+                    let job = self.connections[connection].job(&mut self.random);
+                    let cut_at = 1 + self.random.below(job.len() as u64 - 2) as usize;
+                    self.transmit_from_pool(connection, &job.as_bytes()[..cut_at], None);
+                    let at = self.connections[connection].busy_us;
+                    self.push(at, What::PoolGone { connection, why: Gone::Broken });
+                    self.torn += 1;
                 }
             }
             What::Says { pool, line } => {
