@@ -14,6 +14,7 @@ import { showMachine, showShards } from "./machine.js";
 import { onSession, showPoolChoices } from "./commands.js";
 import { onSwitches } from "./feed.js";
 import "./worker.js";
+import "./drill.js";
 
 // What is known; each part is there once it was read.
 const known = { health: undefined, stats: undefined, pools: undefined, switches: [] };

@@ -150,7 +150,7 @@ const COMMANDS = [
   { verb: "Reload", about: "Read the configuration again and apply what can change while Adit runs.", title: "Reload the configuration?",
     text: "What can change live is applied. If the file has mistakes, nothing changes.", path: "/config/reload" },
   { verb: "Drill", about: "Move a share of a pool's miners to the standby and back, and report how it went.", title: "Start a failover drill?",
-    text: "The miners stay away for the time given, then go back.", path: "/drill",
+    text: "They are switched live, stay away for the time given, and go back. Miners that cannot be switched live are left alone.", path: "/drill",
     fields: [{ name: "pool", label: "Pool to leave", pools: true, first: "The one with most miners" },
       { name: "percent", label: "Miners, percent", type: "number", min: 1, max: 100, value: 10, required: true },
       { name: "hold_seconds", label: "Seconds away", type: "number", min: 1, max: 86400, value: 60, required: true }],

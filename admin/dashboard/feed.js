@@ -17,7 +17,7 @@ const SWITCHES_KEPT = 40;
 const SAID = ["pool_state", "block_candidate", "reject_burst"];
 
 const GROUPS = [
-  ["pools", "Pools", ["pool_state", "switch"]],
+  ["pools", "Pools", ["pool_state", "switch", "drill"]],
   ["trouble", "Trouble", ["reject_burst", "limit_hit"]],
   ["commands", "Commands", ["command"]],
   ["workers", "Miners", ["worker_authorized", "connection_opened", "connection_closed"]],

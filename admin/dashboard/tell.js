@@ -84,6 +84,16 @@ const KINDS = {
     return { level: done ? "note" : "warn", text: `${token}: ${asked} – ${result}` };
   },
 
+  drill({ phase, outcome, from, chosen, moved, returned }) {
+    const said = {
+      leaving: "begins",
+      away: `${count(moved)} of ${several(chosen, "miner")} are at the standby`,
+      returning: "miners go back",
+      over: `${word(outcome)}, ${count(returned)} of ${several(moved, "miner")} moved back`,
+    };
+    return { level: outcome && outcome !== "completed" ? "warn" : "note", text: `Drill of ${from}: ${said[phase]}` };
+  },
+
   limit_hit({ kind, limit, address }, times) {
     const whom = address && times === 1 ? ` (${host(address)})` : "";
     return { same: `${kind} ${limit}`, level: "warn", text: `Bound reached: ${word(limit)}${whom}` };

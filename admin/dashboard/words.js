@@ -49,6 +49,11 @@ const WORDS = {
   dismissed: ["an operator closed it"],
   stopping: ["Adit is stopping"],
   panicked: ["a mistake in Adit; see its log"],
+  // Drills.
+  completed: ["completed"],
+  cancelled: ["ended by an operator"],
+  aborted: ["cut short by a failure"],
+  stopped: ["cut short, as Adit stopped"],
   // Bounds.
   connections: ["Connections"],
   connection_limit: ["connections in all"],

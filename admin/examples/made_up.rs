@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_admin::events::ShareOutcome;
 use adit_admin::view::{
-    Ban, Build, CertificateInfo, ConfigText, Counts, DatabaseHealth, DrillReport, HealthFacts, Latency,
-    LedgerStats, LimitUse, Pool, PoolChange, PoolState, PoolsHealth, ProcessStats, Rates, Series, Shard,
-    ShareCounts, Snapshot, Span, Subject, SystemHealth, Worker, WorkerState, Workers,
+    Ban, Build, CertificateInfo, ConfigText, Counts, DatabaseHealth, DrillPhase, DrillReport, HealthFacts,
+    Latency, LedgerStats, LimitUse, Pool, PoolChange, PoolState, PoolsHealth, ProcessStats, Rates, Series,
+    Shard, ShareCounts, Snapshot, Span, Subject, SystemHealth, Worker, WorkerState, Workers,
 };
 use adit_admin::{
     AdminServer, AuditRecord, Caller, Command, Control, Done, Event, Events, NewToken, Options, Refusal,
@@ -39,6 +39,7 @@ enum Scene {
     Well,
     Trouble,
     NoLedger,
+    Drill,
 }
 
 struct MadeUp {
@@ -387,7 +388,28 @@ impl Control for MadeUp {
     }
 
     fn drill(&self) -> Option<DrillReport> {
-        None
+        let times = |us: &[u64]| Latency::from_recorded(us.iter().map(|&us| (us, 10)).collect::<Vec<_>>());
+        let report = DrillReport {
+            by: "ada".to_owned(),
+            from: "north".to_owned(),
+            to: vec!["south".to_owned()],
+            percent: 5,
+            hold_seconds: 60,
+            started_ms: self.started_ms,
+            miners: 800,
+            chosen: 40,
+            moved: 38,
+            not_live: 2,
+            switch_time: times(&[11_000, 14_000, 23_000]),
+            accepted: 410,
+            stale: 1,
+            ..DrillReport::default()
+        };
+        (self.scene == Scene::Drill).then(|| DrillReport {
+            phase: DrillPhase::Away,
+            phase_until_ms: Some(now_ms() + 42_000),
+            ..report
+        })
     }
 
     fn command(&self, command: &Command, _by: &Caller) -> Result<Done, Refusal> {
@@ -490,7 +512,8 @@ fn main() {
         "well" => Scene::Well,
         "trouble" => Scene::Trouble,
         "no-ledger" => Scene::NoLedger,
-        other => panic!("there is no scene {other}; there are well, trouble, no-ledger"),
+        "drill" => Scene::Drill,
+        other => panic!("there is no scene {other}; there are well, trouble, no-ledger, drill"),
     };
     let workers = given.get("--workers").map_or(4, |count| count.parse().expect("a number of workers"));
     let address: SocketAddr = given.get("--admin").unwrap_or(&"127.0.0.1:0").parse().expect("an address");

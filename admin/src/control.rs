@@ -95,7 +95,7 @@ pub enum Command {
         /// Whether connections that cannot be switched live are closed, so that the miner comes back there.
         reconnect: bool,
     },
-    /// Move a share of a pool's miners to the standby and back, and report.
+    /// Move a share of a pool's miners to the standby and back, and report. Miners that cannot be switched live stay.
     Drill {
         /// The pool to leave; `None` is the one with most miners.
         pool: Option<String>,
@@ -104,6 +104,8 @@ pub enum Command {
         /// How long they stay away, seconds.
         hold_s: u32,
     },
+    /// End the drill that is under way, and bring its miners back.
+    CancelDrill,
     /// Let a network in no more, and close its connections.
     Ban {
         /// An address, or a network as `address/bits`.

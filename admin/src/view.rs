@@ -6,6 +6,7 @@
 //! time series. Fractions that are not finite are written as 0.
 
 pub mod counts;
+pub mod drill;
 pub mod fleet;
 pub mod health;
 pub mod latency;
@@ -16,9 +17,8 @@ pub mod shard;
 pub mod worker;
 
 pub use counts::{Counts, Rates, ShareCounts};
-pub use fleet::{
-    Ban, Build, CertificateInfo, ConfigText, DrillReport, LedgerStats, LimitUse, ProcessStats, Snapshot,
-};
+pub use drill::{DrillOutcome, DrillPhase, DrillReport};
+pub use fleet::{Ban, Build, CertificateInfo, ConfigText, LedgerStats, LimitUse, ProcessStats, Snapshot};
 pub use health::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth};
 pub use latency::Latency;
 pub use page::{PoolList, SeriesPage, ShardList, Stats, WorkerDetail, WorkerPage, WorkerRow};

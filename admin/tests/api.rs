@@ -293,6 +293,7 @@ fn commands_are_carried_out_audited_and_told() {
             202,
             Command::Drill { pool: Some("a".into()), percent: 100, hold_s: 1 },
         ),
+        ("/drill", r#"{"action":"cancel"}"#, 202, Command::CancelDrill),
         (
             "/bans",
             r#"{"network":"192.0.2.9/24","seconds":5,"reason":"noise"}"#,
@@ -312,7 +313,7 @@ fn commands_are_carried_out_audited_and_told() {
     wait_until("commands are told", || {
         let listed = get_with(address, "/events?kinds=command", &[("Authorization", &authorization)]).json();
 
-        listed["events"].as_array().unwrap().len() == 13
+        listed["events"].as_array().unwrap().len() == 14
     });
 }
 

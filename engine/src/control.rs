@@ -3,6 +3,7 @@
 
 mod busy;
 mod commands;
+pub(crate) mod drill;
 mod ledger;
 mod moves;
 mod pools;
@@ -220,7 +221,7 @@ impl Control for Operators {
     }
 
     fn drill(&self) -> Option<DrillReport> {
-        None
+        self.figures.drills.report()
     }
 
     fn command(&self, command: &Command, by: &Caller) -> Result<Done, Refusal> {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::admission::Admission;
 use crate::buckets::Buckets;
 use crate::clock::Clock;
+use crate::control::drill::Drills;
 use crate::counters::{Counters, Snapshot};
 use crate::history::Memory;
 use crate::latency::{self, Latency};
@@ -86,6 +87,7 @@ pub struct Figures {
     pub stopping: Arc<AtomicBool>,
     /// Where is published what operators are told of.
     pub events: Events,
+    pub(crate) drills: Drills,
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
     pub(crate) memory: Memory,

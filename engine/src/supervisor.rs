@@ -17,6 +17,7 @@ use crate::admission::Admission;
 use crate::affinity;
 use crate::buckets;
 use crate::clock::Clock;
+use crate::control::drill::Drills;
 use crate::counters::{self, Counter, Snapshot};
 use crate::figures::{Figures, ShardFigures};
 use crate::history::Memory;
@@ -142,6 +143,7 @@ impl Supervisor {
                 audit: ledger.as_ref().map(|ledger| ledger.events().clone()),
                 stopping: Arc::default(),
                 events: common.events.clone(),
+                drills: Drills::default(),
                 clock,
                 registry: common.workers.clone(),
                 memory,
@@ -306,6 +308,7 @@ impl Running {
             outcome = outcome.and(ended);
         }
         log_spread(&self.figures, &mut Vec::new());
+        self.figures.drills.stop();
         self.figures.audit("stop", "adit", "", "");
         if let Some(stopped) = self.ledger.take().map(|ledger| ledger.stop(LEDGER_PATIENCE))
             && !stopped.is_clean()

@@ -49,6 +49,7 @@ const SCENES = [
   { name: "theme", options: ["--workers", "4"], sizes: [DESKTOP], look: theme },
   { name: "confirm", options: ["--tokens", "yes", "--workers", "40"], expect: [401, 409], look: confirm },
   { name: "commands", options: ["--tokens", "yes", "--workers", "40"], expect: [401], look: commands },
+  { name: "drill", options: ["--tokens", "yes", "--workers", "40", "--scene", "drill"], expect: [401], look: drill },
   { name: "worker", options: ["--workers", "40"], look: worker },
   { name: "disconnected", options: ["--workers", "40"], expect: ["net::ERR"], look: disconnected },
 ];
@@ -131,6 +132,14 @@ async function commands(page, server) {
   await operator(page, server);
   await page.locator("#commands-open").click();
   await shows(page, "port scans");
+}
+
+async function drill(page, server) {
+  await operator(page, server);
+  await shows(page, "38 miners away");
+  await page.locator("#drill-cancel").click();
+  await shows(page, "End the drill?");
+  await page.locator("#confirm-cancel").click();
 }
 
 async function worker(page) {

@@ -60,6 +60,9 @@ pub(super) struct MoveBody {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DrillBody {
+    /// `start` if absent.
+    #[serde(default)]
+    action: DrillAction,
     /// The pool to leave; the one with most miners if absent.
     #[serde(default)]
     pool: Option<String>,
@@ -71,6 +74,16 @@ pub(super) struct DrillBody {
     #[serde(default = "sixty", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 86_400))]
     hold_seconds: u32,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum DrillAction {
+    /// Begin one.
+    #[default]
+    Start,
+    /// End the one that is under way, and bring its miners back.
+    Cancel,
 }
 
 /// A whole number, also one written as `60.0`: to JSON and its schemas they are the same.
@@ -184,14 +197,18 @@ fn move_body(call: &Call) -> Result<MoveBody, Problem> {
 }
 
 pub(super) fn drill(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    let DrillBody { pool, percent, hold_seconds } = call.json()?;
+    let DrillBody { action, pool, percent, hold_seconds } = call.json()?;
     if !(1..=100).contains(&percent) {
         return Err(Problem::new(422, "percent: allowed are whole numbers from 1 to 100."));
     }
     if !(1..=DRILL_SECONDS_MAX).contains(&hold_seconds) {
         return Err(Problem::new(422, format!("hold_seconds: allowed are 1 to {DRILL_SECONDS_MAX}.")));
     }
-    carry_out(api, call, 202, Command::Drill { pool, percent, hold_s: hold_seconds })
+    let command = match action {
+        DrillAction::Start => Command::Drill { pool, percent, hold_s: hold_seconds },
+        DrillAction::Cancel => Command::CancelDrill,
+    };
+    carry_out(api, call, 202, command)
 }
 
 pub(super) fn ban(api: &Api, call: &Call) -> Result<Answer, Problem> {

@@ -44,6 +44,7 @@ const FILES: &[File] = &[
     file!("charts.js", SCRIPT),
     file!("commands.js", SCRIPT),
     file!("dom.js", SCRIPT),
+    file!("drill.js", SCRIPT),
     file!("feed.js", SCRIPT),
     file!("format.js", SCRIPT),
     file!("history.js", SCRIPT),

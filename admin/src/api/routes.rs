@@ -314,7 +314,7 @@ pub(super) const ROUTES: &[Route] = &[
         ..command(
             "/drill",
             "drill",
-            "Moves a share of a pool's miners to the standby and back.",
+            "Moves a share of a pool's miners to the standby and back, or ends that early.",
             Checked(commands::drill),
         )
     },

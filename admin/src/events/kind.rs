@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Command;
-use crate::view::PoolState;
+use crate::view::{DrillOutcome, DrillPhase, PoolState};
 
 /// How a share ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -155,6 +155,21 @@ pub enum Event {
         /// What was done, or why not.
         result: String,
     },
+    /// A failover drill begins a phase.
+    Drill {
+        /// Which.
+        phase: DrillPhase,
+        /// How it ended, where it is over.
+        outcome: Option<DrillOutcome>,
+        /// The pool that miners were moved away from.
+        from: Arc<str>,
+        /// Miners that were drawn.
+        chosen: u64,
+        /// Miners moved so far.
+        moved: u64,
+        /// Miners moved back so far.
+        returned: u64,
+    },
     /// A bound was reached. At most once per bound and second.
     LimitHit {
         /// The bound, as in the counters.
@@ -188,13 +203,15 @@ pub enum Kind {
     BlockCandidate,
     /// [`Event::Command`]
     Command,
+    /// [`Event::Drill`]
+    Drill,
     /// [`Event::LimitHit`]
     LimitHit,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ConnectionOpened,
         Self::ConnectionClosed,
         Self::WorkerAuthorized,
@@ -205,6 +222,7 @@ impl Kind {
         Self::Job,
         Self::BlockCandidate,
         Self::Command,
+        Self::Drill,
         Self::LimitHit,
     ];
 
@@ -221,6 +239,7 @@ impl Kind {
             Self::Job => "job",
             Self::BlockCandidate => "block_candidate",
             Self::Command => "command",
+            Self::Drill => "drill",
             Self::LimitHit => "limit_hit",
         }
     }
@@ -240,6 +259,7 @@ impl Event {
             Self::Job { .. } => Kind::Job,
             Self::BlockCandidate { .. } => Kind::BlockCandidate,
             Self::Command { .. } => Kind::Command,
+            Self::Drill { .. } => Kind::Drill,
             Self::LimitHit { .. } => Kind::LimitHit,
         }
     }
@@ -266,6 +286,7 @@ impl Event {
             | Self::Job { pool, .. }
             | Self::BlockCandidate { pool, .. } => &**pool == name,
             Self::Share { pool, .. } => pool.as_deref() == Some(name),
+            Self::Drill { from, .. } => &**from == name,
             Self::Switch { from, to, .. } => &**from == name || &**to == name,
             _ => false,
         }

@@ -143,28 +143,3 @@ pub struct Ban {
     /// Who did it: a token's name, or the rule that fired.
     pub by: String,
 }
-
-/// A failover drill, under way or over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DrillReport {
-    /// The pool that miners were moved away from.
-    pub from: String,
-    /// The pool that they were moved to.
-    pub to: String,
-    /// When it began.
-    pub started_ms: u64,
-    /// When the last miner was back; `None` while it runs.
-    pub finished_ms: Option<u64>,
-    /// Miners moved.
-    pub moved: u64,
-    /// Miners moved back.
-    pub returned: u64,
-    /// From the decision to the first job at the miner.
-    pub switch_time: Latency,
-    /// Shares that went stale because of it.
-    pub stale: u64,
-    /// Shares rejected because of it.
-    pub rejected: u64,
-    /// What went wrong, in words.
-    pub problems: Vec<String>,
-}

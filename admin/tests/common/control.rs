@@ -96,7 +96,7 @@ impl Control for FakeControl {
     }
 
     fn drill(&self) -> Option<DrillReport> {
-        Some(DrillReport { from: "a".into(), to: "b".into(), started_ms: 1, ..DrillReport::default() })
+        Some(DrillReport { from: "a".into(), to: vec!["b".into()], started_ms: 1, ..DrillReport::default() })
     }
 
     fn command(&self, command: &Command, _by: &Caller) -> Result<Done, Refusal> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adit_admin::health::Verdict;
 use adit_admin::problem::Problem;
-use adit_admin::view::{PoolList, Stats};
+use adit_admin::view::{DrillReport, PoolList, Stats};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub struct StatusFlags {
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = tools::duration)]
     watch: Option<Duration>,
 
-    /// One JSON object instead: health, stats, pools
+    /// One JSON object instead: health, stats, pools, the last drill
     #[arg(long)]
     json: bool,
 }
@@ -57,6 +57,8 @@ struct Answers {
     verdict: Verdict,
     stats: Stats,
     pools: PoolList,
+    /// The last drill, under way or over.
+    drill: Option<DrillReport>,
     /// As it came.
     raw: Value,
 }
@@ -83,9 +85,10 @@ fn once(flags: &StatusFlags, before: &str) -> ExitCode {
     let text = if flags.json {
         format!("{}\n", answers.raw)
     } else {
-        let Answers { verdict, stats, pools, .. } = &answers;
+        let Answers { verdict, stats, pools, drill, .. } = &answers;
+        let drill = drill.as_ref().filter(|drill| drill.is_running());
         let has_colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        format!("{before}{}", Page { verdict, stats, pools: &pools.pools, has_colours })
+        format!("{before}{}", Page { verdict, stats, pools: &pools.pools, drill, has_colours })
     };
     let printed = print(&text);
     if answers.verdict.works() { printed } else { ExitCode::from(EXIT_RUNTIME) }
@@ -97,11 +100,13 @@ fn ask(flags: &StatusFlags) -> Result<Answers, StatusError> {
     let url = flags.url.clone().unwrap_or_else(|| Url::from(ADMIN_LISTEN_DEFAULT));
     let page = |path| page(&url, path, token.as_deref());
     let (health, stats, pools) = (page("/health")?, page("/stats")?, page("/stats/pools")?);
+    let drill = page("/drill")?["drill"].take();
     Ok(Answers {
         verdict: understood(&url, "/health", &health)?,
         stats: understood(&url, "/stats", &stats)?,
         pools: understood(&url, "/stats/pools", &pools)?,
-        raw: json!({ "health": health, "stats": stats, "pools": pools }),
+        drill: understood(&url, "/drill", &drill)?,
+        raw: json!({ "health": health, "stats": stats, "pools": pools, "drill": drill }),
     })
 }
 

@@ -7,7 +7,7 @@ use adit_admin::{AuditRecord, Caller, Command, Done, Refusal};
 use adit_protocol::moment::Moment;
 
 use super::moves::{self, Wish};
-use super::{Operators, unix_ms};
+use super::{Operators, drill, unix_ms};
 use crate::bans::BANS_COUNT_MAX;
 use crate::figures::Figures;
 use crate::pools::breaker::Command as PoolCommand;
@@ -38,9 +38,10 @@ pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -
         Command::MovePool { pool, to, hold_s, reconnect } => {
             moves::pool(&operators.figures, pool, wish(to.as_deref(), *hold_s, *reconnect))
         }
-        Command::Drill { .. } => {
-            Err(Refusal::Conflict("this version of the engine cannot do that".to_owned()))
+        Command::Drill { pool, percent, hold_s } => {
+            drill::start(&operators.figures, pool.as_deref(), *percent, *hold_s, &by.token)
         }
+        Command::CancelDrill => drill::cancel(&operators.figures),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod catalogue;
 mod checks;
 pub mod control;
 pub mod counters;
+pub mod drill;
 pub mod explain;
 pub mod network;
 pub mod orders;

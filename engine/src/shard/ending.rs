@@ -12,6 +12,7 @@ use super::Whom;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
 use crate::pools::counters::PoolCounter;
+use crate::pools::drill::Drilled;
 
 /// How long last bytes may take, and how long a peer may take to close after we did.
 const FLUSH_MS: u64 = 1_000;
@@ -30,6 +31,7 @@ impl Plane {
             self.miner_left(key, reason);
         }
         self.move_over(key);
+        self.left_drill(key, Drilled::Gone);
         let Some(pair) = self.pairs.get_mut(key) else { return };
         pair.phase = Phase::Flushing(self.now.plus_ms(FLUSH_MS));
         for wire in Wire::ALL {

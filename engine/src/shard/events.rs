@@ -135,6 +135,9 @@ impl Plane {
     fn account(&mut self, key: Key, share: &ClosedShare) {
         self.counters.share(share.outcome, share.class);
         self.pool_counters.share(share.pool, share.outcome);
+        if self.drill.is_some() {
+            self.drill_share(key, share);
+        }
         let pool = self.pool_keys.of(share.pool);
         let burst = self.workers.share(share, self.now);
         self.news.share(share, pool, self.shared.reasons.text(share.reason), burst, self.now);

@@ -13,6 +13,7 @@
 mod accept;
 pub mod books;
 mod dial;
+pub mod drill;
 mod ending;
 mod events;
 mod exchange;
@@ -83,6 +84,8 @@ pub enum Mail {
     },
     /// Move the miners that an operator wants elsewhere, and answer what that means.
     Order(orders::Order),
+    /// Take part in a failover drill.
+    Drill(drill::DrillStep),
     /// Answer with a piece of the workers' figures.
     Figures(workers::Question),
     /// Pools stand otherwise than before: look after the sessions.

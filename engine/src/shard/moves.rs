@@ -13,10 +13,12 @@ use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
 use adit_protocol::session::Session;
 
+use super::drill::DrillStage;
 use super::orders::Wanted;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
 use crate::pools::counters::PoolCounter;
+use crate::pools::drill::Drilled;
 use crate::pools::standing::Standing;
 
 /// Logins that a shard makes at the same time. A pool's accept queue is finite, and so is its patience.
@@ -61,6 +63,8 @@ pub(super) struct Moves {
     pub(super) wanted: Option<Wanted>,
     /// Whether the miner may be closed where it cannot be switched live, in the move under way.
     pub(super) may_close: bool,
+    /// How far it has come in a failover drill, if it is under one.
+    pub(super) drill: Option<DrillStage>,
 }
 
 impl Default for Moves {
@@ -80,6 +84,7 @@ impl Default for Moves {
             ready: None,
             wanted: None,
             may_close: true,
+            drill: None,
         }
     }
 }
@@ -88,6 +93,21 @@ impl Moves {
     /// When this session's pool is to be looked at.
     pub(super) fn deadline(&self) -> Moment {
         self.next_at.min(self.given_up_at).min(self.close_at)
+    }
+
+    /// Whether nothing is being done about its pool, nor about to be.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.drill.is_none() && self.is_idle()
+    }
+
+    /// Whether nothing is, though it is at this point of a drill.
+    pub(super) fn is_idle_in(&self, stage: DrillStage) -> bool {
+        self.drill == Some(stage) && self.is_idle()
+    }
+
+    fn is_idle(&self) -> bool {
+        let is_free = self.under_way.is_none() && self.wanted.is_none() && !self.is_queued;
+        is_free && self.lost.is_none() && self.ready.is_none() && self.close_at == Moment::NEVER
     }
 
     /// Whether it has no pool.
@@ -195,6 +215,8 @@ impl Plane {
         }
         let (now, at) = (self.now, pair.session.pool());
         pair.moves.note_tried(pool);
+        self.drill_stays(key, Drilled::Failed);
+        let Some(pair) = self.pairs.get_mut(key) else { return };
         (pair.moves.close_at, pair.moves.ready) = (Moment::NEVER, None);
         if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
@@ -306,8 +328,8 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let has_moved = pair.moves.has_moved || !matches!(reason, MoveReason::Placement | MoveReason::Kept);
         pair.record.pool = to_key;
-        let wanted = pair.moves.wanted;
-        pair.moves = Moves { hold_until, has_moved, wanted, ..Moves::default() };
+        let Moves { wanted, drill, .. } = pair.moves;
+        pair.moves = Moves { hold_until, has_moved, wanted, drill, ..Moves::default() };
         if std::mem::take(&mut pair.wire_mut(wire).keeping) {
             self.arm_receive(key, Side::Pool(wire));
         }
@@ -321,6 +343,7 @@ impl Plane {
         self.pool_counters.count(to, PoolCounter::LiveTo);
         self.switch_times.record(took_us);
         self.news.switched(worker, (from_key, to_key), reason_label(reason), true, took_us, now);
+        self.drill_switched(key, to, reason, took_us);
         let _ = self.begin_wanted(key);
     }
 
@@ -391,6 +414,9 @@ impl Plane {
     /// Where a session should rather be, if that is worth a move.
     fn better(&mut self, key: Key) -> Option<(PoolId, MoveReason)> {
         let pair = self.pairs.get_mut(key)?;
+        if pair.moves.drill.is_some_and(|stage| stage != DrillStage::Back) {
+            return None;
+        }
         let at = pair.session.pool();
         let asks = pair.session.asks();
         let pool = self.pools.better(&asks, at)?;

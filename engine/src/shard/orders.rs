@@ -17,6 +17,7 @@ use super::exchange::Call;
 use super::moves::UNDER_WAY_COUNT_MAX;
 use super::pair::{Key, Pair, Phase};
 use super::plane::Plane;
+use crate::pools::drill::Drilled;
 
 /// What an operator wants.
 #[derive(Clone, Debug)]
@@ -179,6 +180,7 @@ impl Plane {
             prepared.discard(&mut self.shared);
             self.close_wire(key, wire);
         }
+        self.drill_stays(key, Drilled::NotLive);
     }
 
     /// The time of an order is over: miners go where the plan says, spread like all that nothing forces.

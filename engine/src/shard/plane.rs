@@ -15,6 +15,7 @@ use adit_protocol::session::Shared;
 
 use super::accept::Listening;
 use super::books::Books;
+use super::drill::Drill;
 use super::kept::{Doorkeeper, KeptUpstream, Leaving};
 use super::mailbox::Mailbox;
 use super::moves::Decision;
@@ -109,6 +110,8 @@ pub(super) struct Plane {
     pub(super) moves_under_way: usize,
     /// Sessions that wait until there are fewer of those.
     pub(super) moves_queued: VecDeque<Key>,
+    /// A drill in which some of its miners take part.
+    pub(super) drill: Option<Drill>,
     /// When the next order of an operator is over.
     pub(super) orders_end_at: Moment,
     /// What switches took.
@@ -172,6 +175,7 @@ impl Plane {
             close_pace: ClosePace::default(),
             moves_under_way: 0,
             moves_queued: VecDeque::new(),
+            drill: None,
             orders_end_at: Moment::NEVER,
             switch_times: seed.switch_times,
             dice: Dice::default(),
@@ -366,6 +370,7 @@ impl Plane {
                 Mail::StopNow => self.stop_now(),
                 Mail::Dismiss { whom, until } => self.dismiss(whom, until),
                 Mail::Order(order) => self.order(&order),
+                Mail::Drill(step) => self.drill_step(step),
                 Mail::Figures(question) => {
                     self.vitals.mailbox.record(self.clock.now().since_us(question.asked_at));
                     self.workers.answer(question);

@@ -25,6 +25,7 @@
 mod common;
 mod support;
 
+mod drilled;
 mod flapping;
 mod frozen;
 mod garbage;

@@ -4,24 +4,11 @@ use adit_loadtest::wait;
 use serde_json::Value;
 
 use crate::common::PATIENCE;
-use crate::common::operator::{Operator, Tokens};
 use crate::support::{MINERS, SWITCHABLE, Scene};
 
 /// Miners that can be switched live, and one that cannot, by their numbers.
 const LIVE: [&str; 2] = ["sim.rig1", "sim.rig3"];
 const NOT_LIVE: &str = "sim.rig0";
-/// Nothing but what an operator wants keeps a miner where it is: else everybody would go back at once.
-const HASTY: [&str; 3] = ["failover.hold_ms=0", "failover.good_ms=100", "failover.failback_spread_ms=0"];
-
-/// Every miner at the main pool, and an operator.
-#[track_caller]
-fn scene() -> (Scene, Operator, Tokens) {
-    let tokens = Tokens::default();
-    let scene = Scene::at_main_by(&[&HASTY[..], &[&tokens.setting()]].concat(), Some(tokens.viewing()));
-    let operator = tokens.operator(scene.adit.admin_address().expect("it answers operators"));
-    (scene, operator, tokens)
-}
-
 /// The name of a pool that was given none.
 fn name_of(url: &str) -> String {
     url.trim_start_matches("stratum+tcp://").to_owned()
@@ -41,7 +28,7 @@ fn count(answer: &Value) -> u64 {
 
 #[test]
 fn a_worker_is_switched_live_and_kept_for_the_time_that_was_said() {
-    let (scene, operator, _) = scene();
+    let (scene, operator, _) = Scene::with_operators();
     let (main, standby) = (name_of(&scene.main.url()), name_of(&scene.standby.url()));
     let move_one = |name: &str, to: &str, hold: u32| {
         operator
@@ -72,14 +59,13 @@ fn a_worker_is_switched_live_and_kept_for_the_time_that_was_said() {
 
 #[test]
 fn a_worker_that_cannot_be_switched_live_is_closed_only_where_that_is_allowed() {
-    let (scene, operator, tokens) = scene();
+    let (scene, operator, viewer) = Scene::with_operators();
     let standby = name_of(&scene.standby.url());
     let path = format!("/workers/{NOT_LIVE}/move");
     let (code, refusal) = operator.post(&path, &format!(r#"{{"to":"{standby}","reconnect":false}}"#));
     assert_eq!((code, refusal["title"].as_str()), (409, Some("Conflict")), "{refusal}");
     let order = format!(r#"{{"to":"{standby}"}}"#);
     assert_eq!(operator.post("/workers/nobody/move", &order).0, 404);
-    let viewer = tokens.viewer(scene.adit.admin_address().expect("it answers operators"));
     assert_eq!(viewer.post(&path, &order).0, 403);
     assert_eq!(scene.fleet.progress().closes(), 0);
     let answer = operator.command(&path, &order);
@@ -92,7 +78,7 @@ fn a_worker_that_cannot_be_switched_live_is_closed_only_where_that_is_allowed() 
 
 #[test]
 fn all_miners_of_a_pool_are_moved_now_and_closed_only_where_that_is_allowed() {
-    let (scene, operator, _) = scene();
+    let (scene, operator, _) = Scene::with_operators();
     let (main, standby) = (name_of(&scene.main.url()), name_of(&scene.standby.url()));
     let path = format!("/pools/{main}/move");
     assert_eq!(operator.post(&path, &format!(r#"{{"to":"{main}"}}"#)).0, 422, "to itself");

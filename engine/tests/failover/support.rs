@@ -11,7 +11,8 @@ use adit_loadtest::sim_miner::{Fleet, FleetConfig, FleetReport, Pace, Style};
 use adit_loadtest::wait;
 
 use crate::common::PATIENCE;
-use crate::common::ledger::Kept;
+use crate::common::ledger::{Kept, stop};
+use crate::common::operator::{Operator, Tokens};
 
 /// Miners of a test.
 pub const MINERS: u64 = 200;
@@ -80,15 +81,23 @@ impl Scene {
     /// Both pools well, and every miner at the main one.
     #[track_caller]
     pub fn at_main(settings: &[&str]) -> Self {
-        Self::at_main_by(settings, None)
-    }
-
-    /// The same, where Adit wants a token of those who look into its books.
-    #[track_caller]
-    pub fn at_main_by(settings: &[&str], token: Option<String>) -> Self {
-        let scene = Self::start_by(Habit::Good, settings, token);
+        let scene = Self::start(Habit::Good, settings);
         scene.wait_for_all_at(&scene.main.tag());
         scene
+    }
+
+    /// The same, with somebody who may command and somebody who may only look. Nothing but what they want keeps a miner
+    /// where it is: else everybody would go back at once.
+    #[track_caller]
+    pub fn with_operators() -> (Self, Operator, Operator) {
+        let tokens = Tokens::default();
+        let known = tokens.setting();
+        let settings =
+            ["failover.hold_ms=0", "failover.good_ms=100", "failover.failback_spread_ms=0", &known];
+        let scene = Self::start_by(Habit::Good, &settings, Some(tokens.viewing()));
+        scene.wait_for_all_at(&scene.main.tag());
+        let admin = scene.adit.admin_address().expect("it answers operators");
+        (scene, tokens.operator(admin), tokens.viewer(admin))
     }
 
     /// The main pool with a habit, and miners that come.
@@ -123,6 +132,14 @@ impl Scene {
         );
         let accepted = progress.accepted();
         assert!(wait::until(PATIENCE, || progress.accepted() >= accepted + 100), "no shares are accepted");
+    }
+
+    /// Stops Adit while everything else goes on, and says what it wrote down.
+    #[track_caller]
+    pub fn stop_adit(self) -> Kept {
+        stop(self.adit);
+        self.fleet.finish(PATIENCE);
+        self.kept
     }
 
     /// Ends everything and holds all books against each other.

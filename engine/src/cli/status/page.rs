@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use adit_admin::health::{Status, Verdict};
-use adit_admin::view::{Pool, PoolState, Stats};
+use adit_admin::view::{DrillPhase, DrillReport, Pool, PoolState, Stats};
 
 /// Longest name of a pool that keeps its column.
 const NAME_CHARS: usize = 16;
@@ -17,6 +17,8 @@ pub struct Page<'a> {
     pub stats: &'a Stats,
     /// The pools.
     pub pools: &'a [Pool],
+    /// The drill that is under way.
+    pub drill: Option<&'a DrillReport>,
     /// Whether colours are wanted.
     pub has_colours: bool,
 }
@@ -96,6 +98,9 @@ impl Display for Page<'_> {
         let (p50, p99) = (Micros(verdict_time.p50_us), Micros(verdict_time.p99_us));
         writeln!(f, "verdicts p50 {p50}, p99 {p99}")?;
         self.pools.iter().try_for_each(|pool| self.pool(f, pool))?;
+        if let Some(drill) = self.drill {
+            writeln!(f, "drill    {}", Drill(drill))?;
+        }
         if let Some(ledger) = &self.stats.ledger {
             writeln!(
                 f,
@@ -121,6 +126,23 @@ enum Colour {
     Red = 31,
     Green = 32,
     Yellow = 33,
+}
+
+/// How far a drill is.
+struct Drill<'a>(&'a DrillReport);
+
+impl Display for Drill<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DrillReport { phase, from, to, chosen, moved, returned, hold_seconds, .. } = self.0;
+        let (chosen, moved, returned) = (Count(*chosen), Count(*moved), Count(*returned));
+        write!(f, "{from} to {}: ", to.join(", "))?;
+        match phase {
+            DrillPhase::Leaving => write!(f, "{moved} of {chosen} miners are there"),
+            DrillPhase::Away => write!(f, "{moved} miners are there for {hold_seconds} s"),
+            DrillPhase::Returning => write!(f, "{returned} of {moved} miners are back"),
+            DrillPhase::Over => write!(f, "over"),
+        }
+    }
 }
 
 /// A count with its thousands apart.
@@ -229,11 +251,19 @@ mod tests {
             hashrate: Rates { m5: 5e15, ..Rates::default() },
             ..Pool::default()
         };
+        let drill = DrillReport {
+            from: "north".to_owned(),
+            to: vec!["south".to_owned()],
+            chosen: 10,
+            moved: 3,
+            ..DrillReport::default()
+        };
         let page = |has_colours| {
-            Page { verdict: &verdict, stats: &stats, pools: std::slice::from_ref(&pool), has_colours }
-                .to_string()
+            let (pools, drill) = (std::slice::from_ref(&pool), Some(&drill));
+            Page { verdict: &verdict, stats: &stats, pools, drill, has_colours }.to_string()
         };
         let text = page(false);
+        assert!(text.contains("\ndrill    north to south: 3 of 10 miners are there\n"), "{text}");
         assert!(text.contains("degraded") && text.contains("\n  pool b: refused\n"), "{text}");
         assert!(text.contains("1,234 of 10,000 connected") && text.contains("99.00 %"), "{text}");
         assert!(text.contains("north") && text.contains("5.0 PH/s"), "{text}");
