@@ -25,7 +25,7 @@ pub fn build(mut reader: Reader) -> Result<Config, ConfigErrors> {
     let pin = reader.take("pin", true, values::truth);
     let share_check = reader.take("share_check", false, values::truth);
     let timeouts = timeouts(&mut reader);
-    let (pools, groups) = pools::pools(&mut reader, &timeouts);
+    let (pools, groups) = pools::pools(&mut reader, &timeouts, &listen);
     let routes = routes::routes(&mut reader, &listen, &groups);
     let failover = pools::failover(&mut reader);
     let limits = limits(&mut reader);

@@ -1,6 +1,7 @@
 //! The keys of pools, groups and failover, and what they must say together.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use adit_protocol::names::{NameRule, TEMPLATE_DEFAULT, Template, TemplateError};
 
@@ -31,7 +32,11 @@ struct Draft {
 }
 
 /// Takes all pools and groups. Empty only after an error was noted.
-pub fn pools(reader: &mut Reader, timeouts: &Timeouts) -> (Vec<PoolSettings>, Vec<GroupSettings>) {
+pub fn pools(
+    reader: &mut Reader,
+    timeouts: &Timeouts,
+    listen: &[SocketAddr],
+) -> (Vec<PoolSettings>, Vec<GroupSettings>) {
     let mut indexes = reader.indexes("pools", POOLS_COUNT_MAX);
     if indexes.is_empty() {
         indexes.insert(POOL_FIRST);
@@ -42,8 +47,30 @@ pub fn pools(reader: &mut Reader, timeouts: &Timeouts) -> (Vec<PoolSettings>, Ve
         drafts.push(draft);
     }
     weights(reader, &drafts);
+    no_loops(reader, &drafts, listen);
     let groups = groups(reader, &drafts);
     (drafts.into_iter().filter_map(|draft| draft.settings).collect(), groups)
+}
+
+/// Refuses Adit as its own pool: one miner would take all connections that there are.
+fn no_loops(reader: &mut Reader, drafts: &[Draft], listen: &[SocketAddr]) {
+    for Draft { index, settings, .. } in drafts {
+        let Some(pool) = settings else { continue };
+        let address = pool.host.parse::<IpAddr>().ok();
+        let is_itself = |own: &&SocketAddr| {
+            let is_everywhere = own.ip().is_unspecified();
+            let reaches = match address {
+                Some(address) if is_everywhere => address.is_loopback() && address.is_ipv4() == own.is_ipv4(),
+                Some(address) => address == own.ip(),
+                None => pool.host == "localhost" && (is_everywhere || own.ip().is_loopback()),
+            };
+            own.port() == pool.port && reaches
+        };
+        if let Some(own) = listen.iter().find(is_itself) {
+            let problem = format!("Adit itself listens on {own}");
+            reader.conflict(&format!("pools.{index}.url"), Fault::new(problem, "a pool, or another Adit"));
+        }
+    }
 }
 
 /// Takes one pool; those before it have taken their names and places.

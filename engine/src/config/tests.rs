@@ -317,14 +317,14 @@ fn nothing_but_a_pool_gives_the_documented_defaults() {
 #[test]
 fn hosts_are_names_and_addresses_of_both_kinds() {
     for (url, host) in [
-        ("stratum+tcp://10.0.0.1:3333", "10.0.0.1"),
-        ("stratum+tcp://[2001:DB8::1]:3333", "2001:db8::1"),
-        ("STRATUM+TCP://pool_1.example.:3333", "pool_1.example."),
-        ("stratum+tcp://localhost:3333", "localhost"),
-        ("stratum+tcp://3pool.example:3333", "3pool.example"),
+        ("stratum+tcp://10.0.0.1:3334", "10.0.0.1"),
+        ("stratum+tcp://[2001:DB8::1]:3334", "2001:db8::1"),
+        ("STRATUM+TCP://pool_1.example.:3334", "pool_1.example."),
+        ("stratum+tcp://localhost:3334", "localhost"),
+        ("stratum+tcp://3pool.example:3334", "3pool.example"),
     ] {
         let settings = of_variables(&[("ADIT_POOLS_0_URL", url)]).expect(url).settings;
-        assert_eq!((settings.pools[0].host.as_str(), settings.pools[0].port), (host, 3333));
+        assert_eq!((settings.pools[0].host.as_str(), settings.pools[0].port), (host, 3334));
     }
 }
 

@@ -159,6 +159,32 @@ fn a_mistake_is_not_blamed_on_a_second_key() {
 }
 
 #[test]
+fn adit_is_not_its_own_pool() {
+    let pool = |host: &str, listen: &str| {
+        of_file(&format!("listen = [\"{listen}\"]\n[[pools]]\nurl = \"stratum+tcp://{host}\"\n"))
+    };
+    for (host, listen) in [
+        ("127.0.0.1:3333", "127.0.0.1:3333"),
+        ("127.0.0.1:3333", "0.0.0.0:3333"),
+        ("localhost:3333", "0.0.0.0:3333"),
+        ("localhost:3333", "127.0.0.1:3333"),
+        ("[::1]:3333", "[::]:3333"),
+        ("10.0.0.7:3333", "10.0.0.7:3333"),
+    ] {
+        let told = pool(host, listen).expect_err("refused").to_string();
+        assert!(told.contains("pools.0.url") && told.contains("Adit itself listens on"), "{told}");
+    }
+    for (host, listen) in [
+        ("127.0.0.1:3334", "127.0.0.1:3333"),
+        ("127.0.0.2:3333", "127.0.0.1:3333"),
+        ("10.0.0.8:3333", "0.0.0.0:3333"),
+        ("pool.example:3333", "0.0.0.0:3333"),
+    ] {
+        pool(host, listen).expect("another place");
+    }
+}
+
+#[test]
 fn the_shortest_backoff_is_not_longer_than_the_longest() {
     for (lines, message) in [
         (

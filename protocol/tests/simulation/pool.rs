@@ -54,8 +54,8 @@ fn outages_ms(random: &mut Random) -> Vec<(u64, u64)> {
         15..25 => vec![(starts_ms, starts_ms + 200 + random.below(3_000))],
         25..35 => {
             let (up_ms, away_ms) = (500 + random.below(5_000), 200 + random.below(5_000));
-            let start_ms = |n| starts_ms + n * (up_ms + away_ms);
-            (0..FLAPS_COUNT).map(|n| (start_ms(n), start_ms(n) + away_ms)).collect()
+            let outage = |n| starts_ms + n * (up_ms + away_ms);
+            (0..FLAPS_COUNT).map(|n| (outage(n), outage(n) + away_ms)).collect()
         }
         _ => Vec::new(),
     }
