@@ -53,6 +53,7 @@ counters! {
     Subscribed "subscribed" "Subscriptions that the pool answered."
     Authorised "authorised" "Names that the pool accepted."
     AuthorizeRefused "authorize_refused" "Names that the pool refused."
+    PlacedLive "placed_live" "Miners switched live to the pool that their name belongs to."
     Jobs "jobs" "Jobs passed to miners."
     BlockCandidates "block_candidates" "Shares good enough for a block, as far as checked here."
     Panics "panics" "Bugs contained to one session."
@@ -98,6 +99,7 @@ labels! { CloseReason, CLOSE_REASONS, close_reason_label, "All reasons, each at 
     Panicked "panicked"
     Dismissed "dismissed"
     Moved "moved"
+    Misplaced "misplaced"
 }
 
 labels! { Outcome, OUTCOMES, outcome_label, "All outcomes, each at the index of its own number.":
@@ -131,6 +133,7 @@ labels! { Oddity, ODDITIES, oddity_label, "All oddities, each at the index of it
     RefusedMalformed "refused_malformed"
     RefusedNames "refused_names"
     UnreadableJob "unreadable_job"
+    RefusedMisplaced "refused_misplaced"
 }
 
 const CLOSED_AT: usize = Counter::ALL.len();

@@ -4,6 +4,7 @@
 
 use crate::framer::MinerFramer;
 use crate::limits::{NAMES_COUNT_MAX, USER_AGENT_BYTES_MAX};
+use crate::message::Message;
 use crate::moment::Moment;
 use crate::pool::Origin;
 use crate::session::SessionSettings;
@@ -77,7 +78,7 @@ pub struct Downstream {
     pub subscribes_extranonce: bool,
     /// The extranonce and the version mask in force at the miner, as of when its last pool was left.
     pub left_with: (Option<Extranonce>, u32),
-    /// What it calls itself in subscribe, cleaned.
+    /// What it calls itself in subscribe, cleaned; already before that if the subscribe has come and is not handled yet.
     pub user_agent: Box<str>,
     names: Vec<Option<Name>>,
 }
@@ -177,6 +178,12 @@ impl Downstream {
     /// Whether the pool accepted any of its names.
     pub fn is_authorised(&self) -> bool {
         self.names.iter().flatten().any(|name| name.standing == Standing::Authorised)
+    }
+
+    /// Notes what a subscribe says the miner is.
+    pub fn note_agent(&mut self, subscribe: &Message<'_>) {
+        let text = value::string(subscribe.param(0));
+        self.user_agent = text.map_or_else(|| "".into(), |text| clean_user_agent(&text));
     }
 
     /// By when the miner must have done what comes next: first request, subscribe, authorise, then anything at all.

@@ -105,6 +105,8 @@ pub enum LoginFailure {
     NamesRefused,
     /// Too many requests of the session are open to make one more.
     NoRoom,
+    /// The miner turned out to be one for another pool.
+    Misplaced,
 }
 
 /// Why a session ended. Each has a counter of its own.
@@ -164,6 +166,8 @@ pub enum CloseReason {
     Dismissed,
     /// The miner's pool changed, and it can follow only on a new connection.
     Moved,
+    /// The miner's name belongs to another pool, and it can get there only on a new connection.
+    Misplaced,
 }
 
 /// How a share ended. Exactly one per share.
@@ -237,6 +241,8 @@ pub enum Oddity {
     RefusedNames,
     /// A job whose contents could not be read; forwarded all the same.
     UnreadableJob,
+    /// An authorize of a name that belongs to another pool, refused here.
+    RefusedMisplaced,
 }
 
 /// What happened. Drained by the owner after each call.
@@ -261,6 +267,8 @@ pub enum Event {
     Misplaced {
         /// The name's pool.
         pool: PoolId,
+        /// Where its pool was, if it was let go for that: close the connection. The session goes on without one.
+        left: Option<Wire>,
     },
     /// The miner asks to subscribe, and its pool was asked: the moment to give it a connection that was kept
     /// ([`Session::adopt`](crate::session::Session::adopt)).

@@ -95,8 +95,12 @@ pub struct Asks<'a> {
     pub origin: Origin,
     /// The path that it asked for by an HTTP request before it spoke Stratum.
     pub path: Option<&'a str>,
+    /// What it calls itself in subscribe, if that is known already and it does.
+    pub agent: Option<&'a str>,
     /// The name it authorises, raw bytes between the quotes, if that is known already.
     pub name: Option<&'a [u8]>,
+    /// Whether it could be moved to another pool without a new connection, as far as that depends on the miner.
+    pub can_follow: bool,
 }
 
 /// Whether a name that a miner authorises belongs to the pool that it has.
@@ -106,7 +110,11 @@ pub enum Placement {
     Stay,
     /// It belongs to this one. Its authorize is not sent to the present pool, but waits for the other.
     Move(PoolId),
-    /// It belongs elsewhere, and was moved in vain too often.
+    /// It belongs to another one, and the miner has to come back for it: its connection is closed.
+    Close,
+    /// It belongs elsewhere, and none of its pools is there: the miner is sent away.
+    Nowhere,
+    /// It belongs elsewhere, and the miner was closed for it in vain too often.
     Refuse,
 }
 
@@ -121,7 +129,8 @@ pub trait Router {
         false
     }
 
-    /// Whether the name in `asks` belongs to `pool`, which the miner has.
+    /// Whether the name in `asks` belongs to `pool`, which the miner has. Of a miner that can follow it is asked without
+    /// consequence.
     fn place(&mut self, _asks: &Asks<'_>, _pool: PoolId) -> Placement {
         Placement::Stay
     }

@@ -40,6 +40,9 @@ pub const PENDING_FULL: LocalError =
 /// A name that belongs to another pool than its miner can be moved to.
 pub const WRONG_POOL: LocalError =
     LocalError { class: RejectClass::Unauthorized, text: "Worker belongs to another pool" };
+/// The same, where a new connection gets there.
+pub const COME_AGAIN: LocalError =
+    LocalError { class: RejectClass::Other, text: "Worker belongs to another pool, connect again" };
 /// More names on one connection than are kept.
 pub const TOO_MANY_NAMES: LocalError =
     LocalError { class: RejectClass::Unauthorized, text: "Too many workers on one connection" };

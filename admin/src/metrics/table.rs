@@ -151,6 +151,14 @@ pub const METRICS: &[Metric] = &[
     counter("adit_oddities_total", &["shard", "oddity"], "What was odd but harmless.", |s, out| {
         each_shard(s, |label, shard| counts(out, &[label], &shard.oddities));
     }),
+    counter(
+        "adit_placements_total",
+        &["shard", "how"],
+        "Miners whose name belongs to another pool.",
+        |s, out| {
+            each_shard(s, |label, shard| counts(out, &[label], &shard.placements));
+        },
+    ),
     counter("adit_limits_hit_total", &["shard", "limit"], "Bounds reached.", |s, out| {
         each_shard(s, |label, shard| counts(out, &[label], &shard.limits_hit));
     }),

@@ -43,6 +43,8 @@ pub struct Shard {
     pub oddities: Counts,
     /// Bounds reached, by name.
     pub limits_hit: Counts,
+    /// Miners whose name turned out to belong to another pool, by what was done.
+    pub placements: Counts,
     /// Panics contained to one session.
     pub panics: u64,
     /// From the pool's job line to the miner's socket.

@@ -149,6 +149,7 @@ fn snapshot(workers: u32) -> Snapshot {
         parse_errors: Counts::from_iter([("not_json", 1)]),
         oddities: Counts::from_iter([("late_accept", 1)]),
         limits_hit: Counts::from_iter([("pending", 1)]),
+        placements: Counts::from_iter([("live", 1)]),
         job_forwarding: latency(),
         mailbox: latency(),
         timers: latency(),

@@ -43,6 +43,11 @@ pub(super) fn view(
             .iter()
             .map(|&oddity| (counters::oddity_label(oddity), counted.odd(oddity)))
             .collect(),
+        placements: Counts::from_iter([
+            ("live", counted.get(Counter::PlacedLive)),
+            ("sent_back", counted.closed(CloseReason::Misplaced)),
+            ("refused", counted.odd(Oddity::RefusedMisplaced)),
+        ]),
         limits_hit: Counts::from_iter([
             ("connections", counted.get(Counter::RefusedTotal)),
             ("connections_per_address", counted.get(Counter::RefusedAddress)),

@@ -40,6 +40,8 @@ pub struct PoolEntry {
     pub settings: PoolSettings,
     /// Its key in the ledger.
     pub key: PoolKey,
+    /// Number of its group in this catalogue.
+    group: Option<usize>,
     /// Ends with the last catalogue that has the pool.
     resolver: Arc<Resolver>,
 }
@@ -73,6 +75,8 @@ pub struct Catalogue {
     entries: Vec<Option<Arc<PoolEntry>>>,
     plan: Plan<PoolId>,
     routes: Routes,
+    /// Whether a miner's name has a say in its pool.
+    names_matter: bool,
     /// What the operator said about everything.
     settings: Arc<Settings>,
 }
@@ -99,14 +103,18 @@ impl Catalogue {
                     (PoolId(entries.len() as u16 - 1), Arc::new(resolver))
                 }
             };
-            let entry = PoolEntry { id, settings: pool.clone(), key: names.pool(&pool.name), resolver };
+            let group = settings.groups.iter().position(|group| group.name == pool.group);
+            let entry =
+                PoolEntry { id, settings: pool.clone(), key: names.pool(&pool.name), group, resolver };
             if let Some(place) = entries.get_mut(usize::from(id.0)) {
                 *place = Some(Arc::new(entry));
             }
         }
         let pools = entries.iter().flatten().map(|entry| (entry.id, &entry.settings));
         let plan = Plan::new(&settings.groups, pools);
-        Ok(Self { plan, routes: Routes::new(&settings), entries, settings })
+        let names_matter =
+            plan.shares_by_weight() || settings.routes.iter().any(|route| route.worker.is_some());
+        Ok(Self { plan, routes: Routes::new(&settings), names_matter, entries, settings })
     }
 
     /// The settings that it was made from.
@@ -122,6 +130,16 @@ impl Catalogue {
     /// Which group a miner gets.
     pub fn routes(&self) -> &Routes {
         &self.routes
+    }
+
+    /// The number of a pool's group. `None` for a pool that is not configured any more.
+    pub fn group_of(&self, pool: PoolId) -> Option<usize> {
+        self.get(pool)?.group
+    }
+
+    /// Whether a miner's name has a say in which pool it gets.
+    pub fn names_matter(&self) -> bool {
+        self.names_matter
     }
 
     /// The pool of a number.

@@ -27,6 +27,7 @@ use super::breaker::{Breaker, BreakerSettings, Command, Failure, State, Transiti
 use super::catalogue::{Catalogue, CatalogueError, PoolEntry};
 use super::checks::Checks;
 use super::counters::PoolCounters;
+use super::learned::Learned;
 use super::orders::Orders;
 use super::probe::{Login, ProbeError, Target, probe};
 use super::reports::{Reports, Sent, reports};
@@ -71,6 +72,7 @@ pub struct PoolsPublished {
     pub statuses: Statuses,
     /// Where operators want workers.
     pub worker_orders: Orders,
+    learned: Learned,
     orders: Sender<Order>,
 }
 
@@ -82,8 +84,8 @@ impl PoolsPublished {
 
     /// What a shard starts with.
     pub fn view(&self) -> PoolsView {
-        let (standings, orders) = (self.standings.clone(), self.worker_orders.clone());
-        PoolsView { catalogue: self.catalogue(), standings, orders }
+        let (standings, learned) = (self.standings.clone(), self.learned.clone());
+        PoolsView { catalogue: self.catalogue(), standings, orders: self.worker_orders.clone(), learned }
     }
 
     /// Has the control do what an operator wants. Whether that changed anything; `None` if the control does not answer.
@@ -154,6 +156,7 @@ impl PoolControl {
             standings: Standings::default(),
             statuses: Statuses::default(),
             worker_orders: Orders::default(),
+            learned: Learned::new(clock),
             orders: orders_sender,
         };
         let mut control = Self {

@@ -78,7 +78,8 @@ pub fn explain(settings: &Settings, question: &Question) -> Result<String, Quest
     };
     let origin = Origin { listener: listener as u16, address: question.address };
     let name = (!question.worker.is_empty()).then_some(question.worker.as_bytes());
-    let asks = Asks { origin, path: question.path.as_deref(), name };
+    let path = question.path.as_deref();
+    let asks = Asks { origin, path, agent: None, name, can_follow: true };
     let routes = Routes::new(settings);
 
     let mut text = String::new();

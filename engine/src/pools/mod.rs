@@ -7,8 +7,8 @@
 //!
 //! Pure: `network`, `pattern`, `settings`. They know no sockets, no clock, no randomness, no locks; whoever owns those
 //! tells them what happened, and when, and asks them what follows. The rest runs: `catalogue` (which pools, under which
-//! numbers), `standing` (how they stand, for all shards to read), `orders` (where operators want
-//! workers), `view` (all of it, where one is chosen), `reports` (what
+//! numbers), `standing` (how they stand, for all shards to read), `orders` (where operators want workers), `view` (all of
+//! it, where one is chosen), `placement` and `learned` (how sessions ask, and names that came before), `reports` (what
 //! shards say about them), `probe`, `counters`, `reserved`. Not here: how a live miner is moved to the pool that was chosen
 //! ([`crate::shard`]).
 
@@ -19,9 +19,11 @@ pub mod control;
 pub mod counters;
 pub mod drill;
 pub mod explain;
+pub mod learned;
 pub mod network;
 pub mod orders;
 pub mod pattern;
+pub mod placement;
 pub mod plan;
 pub mod probe;
 pub mod reload;

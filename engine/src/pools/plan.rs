@@ -114,6 +114,11 @@ impl<P: Copy> Plan<P> {
         parts
     }
 
+    /// Whether any pools of one group have the same priority.
+    pub fn shares_by_weight(&self) -> bool {
+        self.groups.iter().flatten().any(|tier| tier.pools.len() > 1)
+    }
+
     fn tiers(&self, group: usize) -> impl Iterator<Item = &Tier<P>> {
         self.groups.get(group).into_iter().flatten()
     }

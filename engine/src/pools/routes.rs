@@ -145,7 +145,7 @@ mod tests {
 
     fn asks<'a>(listener: u16, address: &str, path: Option<&'a str>, name: Option<&'a str>) -> Asks<'a> {
         let origin = Origin { listener, address: address.parse().expect("an address") };
-        Asks { origin, path, name: name.map(str::as_bytes) }
+        Asks { origin, path, agent: None, name: name.map(str::as_bytes), can_follow: true }
     }
 
     #[test]

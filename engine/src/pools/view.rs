@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use adit_protocol::pool::{Asks, PoolId, Router};
+use adit_protocol::pool::{Asks, PoolId};
 
 use super::catalogue::Catalogue;
+use super::learned::Learned;
 use super::orders::Orders;
 use super::rendezvous::MinerKey;
 use super::standing::{Standing, Standings};
@@ -19,6 +20,8 @@ pub struct PoolsView {
     pub standings: Standings,
     /// What operators ordered.
     pub orders: Orders,
+    /// Who came before, and is probably who comes.
+    pub learned: Learned,
 }
 
 impl PoolsView {
@@ -80,16 +83,6 @@ impl PoolsView {
     }
 }
 
-impl Router for PoolsView {
-    fn choose(&mut self, asks: &Asks<'_>) -> Option<PoolId> {
-        Self::choose(self, asks, &[])
-    }
-
-    fn knows_path(&self, path: &str) -> bool {
-        self.catalogue.routes().knows_path(path)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
@@ -99,12 +92,15 @@ mod tests {
     use adit_store::names::Names;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::settings::{GroupSettings, PoolSettings, Settings};
 
     const ASKS: Asks<'_> = Asks {
         origin: Origin { listener: 0, address: IpAddr::V4(Ipv4Addr::LOCALHOST) },
         path: None,
+        agent: None,
         name: Some(b"a.rig"),
+        can_follow: true,
     };
     const FIRST: PoolId = PoolId(1);
     const SECOND: PoolId = PoolId(2);
@@ -122,7 +118,8 @@ mod tests {
         settings.pools.push(PoolSettings { group: "other".to_owned(), ..pool("third", 1) });
         settings.groups.push(GroupSettings { name: "other".to_owned(), warm_standby: 0 });
         let catalogue = Arc::new(Catalogue::new(Arc::new(settings), None, &Names::default()).unwrap());
-        PoolsView { catalogue, standings: Standings::default(), orders: Orders::default() }
+        let (orders, learned) = (Orders::default(), Learned::new(Clock::start()));
+        PoolsView { catalogue, standings: Standings::default(), orders, learned }
     }
 
     #[test]

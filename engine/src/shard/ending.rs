@@ -30,6 +30,7 @@ impl Plane {
         } else {
             self.miner_left(key, reason);
         }
+        self.remember_leaving(key);
         self.move_over(key);
         self.left_drill(key, Drilled::Gone);
         let Some(pair) = self.pairs.get_mut(key) else { return };

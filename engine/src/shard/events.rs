@@ -69,8 +69,8 @@ impl Plane {
             Event::WireDone { wire } => self.close_wire(key, wire),
             Event::Finish(reason) => self.finish(key, reason),
             // What is kept for a miner it was given at its first request; and nothing is followed yet.
-            Event::Reconnect { .. } | Event::Subscribing | Event::Misplaced { .. } => {}
-
+            Event::Reconnect { .. } | Event::Subscribing => {}
+            Event::Misplaced { pool, left } => self.misplaced(key, pool, left),
             Event::Subscribed { .. } if self.is_stock(key) => {}
             Event::Subscribed { .. } => {
                 self.counters.count(Counter::Subscribed);
@@ -81,7 +81,7 @@ impl Plane {
             Event::Authorised(worker) => {
                 self.counters.count(Counter::Authorised);
                 self.authorised(key, worker);
-                self.place(key);
+                self.named(key);
             }
             Event::AuthorizeRefused { pool, worked } => {
                 self.counters.count(Counter::AuthorizeRefused);

@@ -24,6 +24,7 @@ mod moves;
 pub mod orders;
 mod output;
 mod pair;
+mod placing;
 mod plane;
 mod reload;
 mod returns;

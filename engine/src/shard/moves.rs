@@ -17,6 +17,7 @@ use super::drill::DrillStage;
 use super::orders::Wanted;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
+use crate::counters::Counter;
 use crate::pools::counters::PoolCounter;
 use crate::pools::drill::Drilled;
 use crate::pools::standing::Standing;
@@ -30,12 +31,9 @@ const ROUND_MS: u64 = 100;
 /// Doublings of that wait at most.
 const ROUND_DOUBLINGS_MAX: u8 = 5;
 
-/// How long after a name is known a miner is moved to where the name belongs. Its handshake is over by then, and some
-/// miners say only at its end that they take another extranonce.
-const PLACE_AFTER_MS: u64 = 1_000;
-
 /// What is being done about the pool of one session.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a session, in any combination")]
 pub(super) struct Moves {
     /// The place in which another pool is being prepared.
     pub(super) under_way: Option<Wire>,
@@ -46,15 +44,17 @@ pub(super) struct Moves {
     tried_count: usize,
     rounds: u8,
     /// Why it has no pool, while it has none.
-    lost: Option<CloseReason>,
+    pub(super) lost: Option<CloseReason>,
+    /// Its name belongs to another group's pool, and waits for it.
+    pub(super) is_misplaced: bool,
     /// When a miner without a pool is let go.
-    given_up_at: Moment,
+    pub(super) given_up_at: Moment,
     /// When to try (again) to get elsewhere.
-    next_at: Moment,
+    pub(super) next_at: Moment,
     /// No move that nothing forces before this.
     hold_until: Moment,
     /// Whether it was moved, other than to where its name belongs.
-    has_moved: bool,
+    pub(super) has_moved: bool,
     /// When a miner that cannot be switched live is closed, so that it comes back to the pool that is ready for it.
     pub(super) close_at: Moment,
     /// Where that pool is ready.
@@ -76,6 +76,7 @@ impl Default for Moves {
             tried_count: 0,
             rounds: 0,
             lost: None,
+            is_misplaced: false,
             given_up_at: Moment::NEVER,
             next_at: Moment::NEVER,
             hold_until: Moment(0),
@@ -115,6 +116,11 @@ impl Moves {
         self.lost.is_some()
     }
 
+    /// Whether it cannot stay at its pool, or has none.
+    fn must_move(&self) -> bool {
+        self.is_lost() || self.is_misplaced
+    }
+
     fn tried(&self) -> &[PoolId] {
         self.tried.get(..self.tried_count).unwrap_or_default()
     }
@@ -138,6 +144,8 @@ pub(super) enum Decision {
     Lost(PoolId, CloseReason),
     /// It cannot be logged in there.
     LoginFailed(PoolId),
+    /// Its miner's name waits for this pool.
+    Misplaced(PoolId),
     /// It could go elsewhere, but not on its miner's present connection.
     CannotFollow(Wire),
     /// Something seems to be kept for its miner, to whom this pool was given.
@@ -159,6 +167,7 @@ impl Plane {
                     Decision::Lost(..) if self.session_is(key, Session::has_pool) => {}
                     Decision::Lost(pool, why) => self.pool_lost(key, pool, why),
                     Decision::LoginFailed(pool) => self.login_failed(key, pool),
+                    Decision::Misplaced(pool) => self.move_misplaced(key, pool),
                     Decision::CannotFollow(wire) => {
                         if self.session_is(key, |session| session.is_prepared(wire)) {
                             self.cannot_follow(key, wire);
@@ -218,7 +227,7 @@ impl Plane {
         self.drill_stays(key, Drilled::Failed);
         let Some(pair) = self.pairs.get_mut(key) else { return };
         (pair.moves.close_at, pair.moves.ready) = (Moment::NEVER, None);
-        if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
+        if pair.moves.must_move() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
         pair.moves.tried_count = 0;
@@ -228,15 +237,18 @@ impl Plane {
 
     /// Looks for a pool that takes a session that cannot stay where it is, or is nowhere.
     pub(super) fn find_pool(&mut self, key: Key) {
-        let Some(pair) = self.pairs.get_mut(key) else { return };
-        if pair.phase != Phase::Open || pair.moves.under_way.is_some() {
+        if !self.may_begin_move(key) {
             return;
         }
-        if self.moves_under_way >= UNDER_WAY_COUNT_MAX {
-            return self.queue_move(key);
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        // The name that waited for another pool may have been answered at its deadline.
+        pair.moves.is_misplaced &= pair.session.asks().name.is_some();
+        if !pair.moves.must_move() && self.pools.standing(pair.session.pool()) != Standing::Away {
+            return;
         }
         let is_gone = self.pools.catalogue.get(pair.session.pool()).is_none();
         let reason = match pair.moves.lost {
+            _ if pair.moves.is_misplaced => MoveReason::Placement,
             // It never had one.
             Some(CloseReason::NoPool) => MoveReason::Kept,
             _ if is_gone => MoveReason::Leaving,
@@ -248,6 +260,19 @@ impl Plane {
             Some(pool) => _ = self.start_move(key, pool, reason),
             None => self.try_again_later(key),
         }
+    }
+
+    /// Whether a move of the session may begin now. If not, it waits for room, or one is under way.
+    pub(super) fn may_begin_move(&mut self, key: Key) -> bool {
+        let Some(pair) = self.pairs.get_mut(key) else { return false };
+        if pair.phase != Phase::Open || pair.moves.under_way.is_some() {
+            return false;
+        }
+        let has_room = self.moves_under_way < UNDER_WAY_COUNT_MAX;
+        if !has_room {
+            self.queue_move(key);
+        }
+        has_room
     }
 
     /// Lets a session wait until one of the logins under way has come to its end.
@@ -340,6 +365,9 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let worker = pair.workers.first().copied().unwrap_or(adit_protocol::workers::NO_WORKER);
         let took_us = now.since_us(began);
+        if reason == MoveReason::Placement {
+            self.counters.count(Counter::PlacedLive);
+        }
         self.pool_counters.count(to, PoolCounter::LiveTo);
         self.switch_times.record(took_us);
         self.news.switched(worker, (from_key, to_key), reason_label(reason), true, took_us, now);
@@ -370,7 +398,7 @@ impl Plane {
             return;
         }
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        if pair.moves.lost.is_some() {
+        if pair.moves.must_move() {
             return self.find_pool(key);
         }
         if self.pools.standing(at) == Standing::Away {
@@ -386,17 +414,6 @@ impl Plane {
                     pair.moves.next_at = Moment::NEVER;
                 }
             }
-        }
-    }
-
-    /// The name of a miner is known now, and may belong to another pool than its address did.
-    pub(super) fn place(&mut self, key: Key) {
-        let Some(pair) = self.pairs.get_mut(key) else { return };
-        let moves = &pair.moves;
-        let is_free = !moves.has_moved && moves.under_way.is_none() && moves.next_at == Moment::NEVER;
-        if is_free && self.pools.better(&pair.session.asks(), pair.session.pool()).is_some() {
-            pair.moves.next_at = self.now.plus_ms(PLACE_AFTER_MS);
-            self.set_timer(key);
         }
     }
 
@@ -421,15 +438,22 @@ impl Plane {
         let asks = pair.session.asks();
         let pool = self.pools.better(&asks, at)?;
         let is_ordered = self.pools.ordered(&asks) == Some(pool);
+        let is_named = asks.name.is_some();
+        // The routes are others than when it came.
+        let is_elsewhere = is_named && !self.pools.is_of_group(&asks, at);
         let priority = |pool| self.pools.catalogue.get(pool).map(|entry| entry.settings.priority);
         let reason = match self.pools.standing(at) {
             Standing::Draining => MoveReason::Leaving,
+            _ if is_elsewhere => MoveReason::Placement,
             _ if priority(pool) < priority(at) => MoveReason::FailBack,
             _ if is_ordered => MoveReason::Operator,
+            // It may have been placed by the name that it has yet to give.
+            _ if !is_named => return None,
             _ => MoveReason::Placement,
         };
-        // Going back is worth a reconnect where the miner needs one; the rest is not.
-        (reason == MoveReason::FailBack || pair.session.takes_extranonce()).then_some((pool, reason))
+        // Going back is worth a reconnect where the miner needs one, and so is its group; the rest is not.
+        let is_worth_it = reason == MoveReason::FailBack || is_elsewhere;
+        (is_worth_it || pair.session.takes_extranonce()).then_some((pool, reason))
     }
 
     /// A session's own moment has come.
@@ -449,7 +473,7 @@ impl Plane {
         }
         pair.moves.next_at = Moment::NEVER;
         let at = pair.session.pool();
-        if pair.moves.lost.is_some() || self.pools.standing(at) == Standing::Away {
+        if pair.moves.must_move() || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
         match self.better(key) {
@@ -468,7 +492,8 @@ impl Plane {
             LoginFailure::SubscribeRefused => Failure::Refused,
             LoginFailure::NoJob => Failure::NoJob,
             LoginFailure::NamesRefused => Failure::NameRefused,
-            LoginFailure::NoRoom => return,
+            // Not its doing.
+            LoginFailure::NoRoom | LoginFailure::Misplaced => return,
         };
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let (pool, began) = (pair.wire(wire).pool, pair.wire(wire).opened_at);

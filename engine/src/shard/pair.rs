@@ -10,6 +10,7 @@ use adit_protocol::session::{Session, SessionSettings};
 use super::books::Record;
 use super::moves::Moves;
 use super::output::Output;
+use super::placing::Remembered;
 use super::wires::PoolEnd;
 use crate::admission::Place;
 use crate::ring::completion::Token;
@@ -123,6 +124,8 @@ pub(super) struct Pair {
     pub(super) record: Record,
     /// Keys of the names that the pool accepted on it, each once.
     pub(super) workers: Vec<u32>,
+    /// What is remembered of it beyond its connection, if names matter.
+    pub(super) remembered: Option<Box<Remembered>>,
     /// Its place among the connections that are let in. Without one it has no miner: it makes a connection for the stock.
     admitted: Option<Place>,
 }
@@ -147,6 +150,7 @@ impl Pair {
             rings_at: Moment::NEVER,
             record,
             workers: Vec::new(),
+            remembered: None,
             admitted: None,
         }
     }

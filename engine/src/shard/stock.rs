@@ -296,7 +296,9 @@ mod tests {
     use adit_store::names::Names;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::pools::catalogue::Catalogue;
+    use crate::pools::learned::Learned;
     use crate::pools::standing::{Standing, Standings};
     use crate::settings::{PoolSettings, Settings};
 
@@ -344,7 +346,8 @@ mod tests {
         for entry in catalogue.pools() {
             standings.set(entry.id, Standing::Settled);
         }
-        PoolsView { catalogue, standings, orders: crate::pools::orders::Orders::default() }
+        let (orders, learned) = (crate::pools::orders::Orders::default(), Learned::new(Clock::start()));
+        PoolsView { catalogue, standings, orders, learned }
     }
 
     fn wanted_of(pools: &PoolsView) -> Vec<(u16, usize)> {

@@ -1,8 +1,10 @@
 //! Two pools share the miners by weight.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use adit_loadtest::pool_process::PoolProcess;
+use adit_loadtest::process::Adit;
 use adit_loadtest::sim_miner::{Fleet, FleetConfig, Pace, Style};
 use adit_loadtest::wait;
 
@@ -19,50 +21,88 @@ const QUIET: Duration = Duration::from_secs(3);
 /// while. Without a rule that keeps them, 375 would change.
 const ASTRAY_MAX: usize = 10;
 
-#[test]
-fn a_thousand_workers_are_split_by_weight_within_three_percent_and_keep_their_pool() {
-    let (heavier, lighter) = (pool(0xa0, main_looks()), pool(0xb0, standby_looks()));
-    let second = lighter.url();
-    let settings = ["pools.0.priority=1", "pools.1.priority=1", "pools.0.weight=3", "pools.1.weight=1"];
-    let mut arguments = vec!["--shards", "2", "--pool", &second];
-    for setting in settings {
-        arguments.extend(["--set", setting]);
+/// Two pools that share the miners by weight, and Adit before them.
+struct Shared {
+    adit: Adit,
+    heavier: PoolProcess,
+    lighter: PoolProcess,
+}
+
+/// What became of a fleet.
+struct Round {
+    /// Miners that mined at the heavier pool in the end.
+    at_heavier: BTreeSet<u32>,
+    /// Moves without a reconnect.
+    switches: u64,
+}
+
+impl Shared {
+    #[track_caller]
+    fn start() -> Self {
+        let (heavier, lighter) = (pool(0xa0, main_looks()), pool(0xb0, standby_looks()));
+        let second = lighter.url();
+        let settings = ["pools.0.priority=1", "pools.1.priority=1", "pools.0.weight=3", "pools.1.weight=1"];
+        let mut arguments = vec!["--shards", "2", "--pool", &second];
+        for setting in settings {
+            arguments.extend(["--set", setting]);
+        }
+        Self { adit: adit(&heavier.url(), &arguments), heavier, lighter }
     }
-    let adit = adit(&heavier.url(), &arguments);
-    let config = FleetConfig {
-        pace: Pace::Idle,
-        connects_per_second: 500.0,
-        ..fleet_config(&adit, WORKERS, &[Style::EspMiner])
-    };
-    let workers_of = |round: &str| {
+
+    /// All workers come, mine until nobody is moved any more, and leave.
+    #[track_caller]
+    fn round(&self, style: Style) -> Round {
+        let config = FleetConfig {
+            pace: Pace::Idle,
+            connects_per_second: 500.0,
+            ..fleet_config(&self.adit, WORKERS, &[style])
+        };
         let fleet = Fleet::start(&config).expect("miners");
         let progress = fleet.progress();
-        let settled = || progress.working_for("a000") + progress.working_for("b000") == WORKERS;
-        assert!(wait::until(2 * PATIENCE, settled), "{round}: not all mine");
-        let at_heavier = |progress: &adit_loadtest::sim_miner::Progress| {
-            progress.working_for("a000") as f64 / WORKERS as f64
-        };
-        let is_right = || (at_heavier(progress) - HEAVIER).abs() <= OFF_MAX;
-        // They are moved to where their weight wants them once their name is known, and then nobody is moved any more.
+        let mining = || progress.working_for(&self.heavier.tag()) + progress.working_for(&self.lighter.tag());
+        assert!(wait::until(2 * PATIENCE, || mining() == WORKERS), "{} mine", mining());
         let is_quiet = || {
             let switches = progress.switches();
             std::thread::sleep(QUIET);
             progress.switches() == switches
         };
-        assert!(
-            wait::until(2 * PATIENCE, || is_quiet() && is_right()),
-            "{round}: {} at the heavier pool",
-            at_heavier(progress)
-        );
+        assert!(wait::until(2 * PATIENCE, is_quiet), "moves without end");
+        let switches = progress.switches();
         let report = fleet.finish(PATIENCE);
-        let mut last = std::collections::BTreeMap::new();
-        for arrival in &report.arrivals {
-            last.insert(arrival.miner, arrival.to.clone());
-        }
-        last.into_iter().filter(|(_, to)| **to == *"a000").map(|(miner, _)| miner).collect::<BTreeSet<u32>>()
-    };
-    let before = workers_of("the first time");
-    let after = workers_of("the second time");
-    let changed = before.symmetric_difference(&after).count();
+        let last: BTreeMap<_, _> =
+            report.arrivals.iter().map(|arrival| (arrival.miner, arrival.to.clone())).collect();
+        let at_heavier = last.into_iter().filter(|(_, to)| **to == *self.heavier.tag());
+        Round { at_heavier: at_heavier.map(|(miner, _)| miner).collect(), switches }
+    }
+}
+
+impl Round {
+    #[track_caller]
+    fn assert_split(&self) {
+        let part = self.at_heavier.len() as f64 / WORKERS as f64;
+        assert!((part - HEAVIER).abs() <= OFF_MAX, "{part} at the heavier pool");
+    }
+}
+
+#[test]
+fn a_thousand_workers_are_split_by_weight_within_three_percent_and_keep_their_pool() {
+    let shared = Shared::start();
+    // They say their name in the first write, so they come where they belong.
+    let [before, after] = [(); 2].map(|()| shared.round(Style::EspMiner));
+    for round in [&before, &after] {
+        round.assert_split();
+        assert!(round.switches <= ASTRAY_MAX as u64, "{} moves", round.switches);
+    }
+    let changed = before.at_heavier.symmetric_difference(&after.at_heavier).count();
     assert!(changed <= ASTRAY_MAX, "{changed} workers have another pool after they came back");
+}
+
+#[test]
+fn miners_that_cannot_be_moved_are_split_by_weight_once_their_names_are_known() {
+    let shared = Shared::start();
+    // They give their name too late, and all come from one address.
+    shared.round(Style::Cgminer);
+    let known = shared.round(Style::Cgminer);
+    known.assert_split();
+    assert_eq!(known.switches, 0);
 }

@@ -4,4 +4,6 @@
 mod common;
 mod support;
 
+mod names;
 mod paths;
+mod places;

@@ -4,7 +4,7 @@ use adit_loadtest::peer::Peer;
 use adit_loadtest::process::Adit;
 use adit_loadtest::scripted_pool::{Script, ScriptedPool};
 
-use crate::common;
+use crate::common::binary;
 
 /// What the extranonce1 of the pool in group `default` begins with.
 pub const DEFAULT: &str = "a0";
@@ -14,33 +14,52 @@ pub const EU: &str = "b0";
 /// A subscribe with the id 1.
 pub const SUBSCRIBE: &str = r#"{"id":1,"method":"mining.subscribe","params":["test/1"]}"#;
 
-/// Adit between miners and two pools: one of group `default`, one of group `eu`.
+/// Adit between miners and two pools: one of group `default`, one of group `eu`. It listens on 127.0.0.1 and 127.0.0.2.
 pub struct TwoGroups {
     pub adit: Adit,
     pub default: ScriptedPool,
     pub eu: ScriptedPool,
 }
 
+/// A pool as one would wish it.
+pub fn script(tag: &str) -> Script {
+    Script { tag: tag.to_owned(), ..Script::default() }
+}
+
 impl TwoGroups {
     /// Starts Adit with these settings, `routes` among them.
     #[track_caller]
     pub fn new(settings: &[&str]) -> Self {
-        let pool = |tag: &str| {
-            ScriptedPool::start(Script { tag: tag.to_owned(), ..Script::default() }).expect("a pool")
-        };
-        let (default, eu) = (pool(DEFAULT), pool(EU));
-        let second = eu.url();
-        let mut arguments = vec!["--pool", &second, "--set", "pools.1.group=eu"];
+        Self::with(script(DEFAULT), script(EU), settings)
+    }
+
+    /// The same before pools that follow these scripts.
+    #[track_caller]
+    pub fn with(default: Script, eu: Script, settings: &[&str]) -> Self {
+        let pool = |script| ScriptedPool::start(script).expect("a pool");
+        let (default, eu) = (pool(default), pool(eu));
+        let urls = [default.url(), eu.url()];
+        let mut arguments =
+            vec!["run", "--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0", "--shards", "2"];
+        arguments.extend(["--no-pin", "--admin", "off", "--log-level", "info,adit::shard=debug"]);
+        arguments.extend(["--pool", &urls[0], "--pool", &urls[1], "--set", "pools.1.group=eu"]);
         for setting in settings {
             arguments.extend(["--set", setting]);
         }
-        Self { adit: common::adit(&default.url(), &arguments), default, eu }
+        let adit = Adit::start_with(&binary(), arguments, 2).expect("adit starts");
+        Self { adit, default, eu }
     }
 
     /// A miner that has connected and said nothing.
     #[track_caller]
     pub fn miner(&self) -> Peer {
-        Peer::connect(self.adit.address()).expect("Adit accepts")
+        self.miner_at(0)
+    }
+
+    /// The same at this listener.
+    #[track_caller]
+    pub fn miner_at(&self, listener: usize) -> Peer {
+        Peer::connect(self.adit.addresses()[listener]).expect("Adit accepts")
     }
 }
 
@@ -49,14 +68,22 @@ pub fn authorize(name: &str) -> String {
     format!(r#"{{"id":2,"method":"mining.authorize","params":["{name}","x"]}}"#)
 }
 
+/// The answer to [`authorize`], which is among the miner's next lines.
+#[track_caller]
+pub fn answer_to_authorize(miner: &mut Peer) -> String {
+    loop {
+        let line = miner.line();
+        if line.contains(r#""id":2,"#) || line.contains(r#""id":2}"#) {
+            return line;
+        }
+    }
+}
+
 /// Among the miner's next lines is a pool's yes to [`authorize`].
 #[track_caller]
 pub fn expect_authorised(miner: &mut Peer) {
-    let mut line = miner.line();
-    while !line.contains(r#""id":2"#) {
-        line = miner.line();
-    }
-    assert!(line.contains(r#""result":true"#), "{line}");
+    let answer = answer_to_authorize(miner);
+    assert!(answer.contains(r#""result":true"#), "{answer}");
 }
 
 /// The miner's next line is the answer to [`SUBSCRIBE`], given by the pool whose tag this is.

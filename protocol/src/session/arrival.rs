@@ -4,7 +4,7 @@ use crate::downstream::Stage;
 use crate::event::{CloseReason, Event, Wire};
 use crate::limits::{LINE_PADDING, PATH_BYTES_MAX};
 use crate::message::{Kind, Line, Message, Method};
-use crate::pool::{Asks, Placement, PoolId};
+use crate::pool::{Asks, PoolId};
 use crate::replies;
 use crate::session::from_miner::{between_quotes, refuse};
 use crate::session::{Context, Session};
@@ -56,22 +56,20 @@ impl Session {
         self.finish(reason, cx);
     }
 
-    /// Miners that pipeline tell their name before a pool must be chosen for them.
+    /// Miners that pipeline tell their name, and what they are, before a pool must be chosen for them.
     #[cold]
     pub(super) fn look_ahead(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
-        let Some(at) = memchr::memmem::find(bytes, b"mining.authorize") else { return };
-        let (before, behind) = bytes.split_at(at);
-        let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |lf| lf + 1);
-        let Some(end) = memchr::memchr(b'\n', behind) else { return };
-        let mut line = bytes.get(start..at + end).unwrap_or_default().to_vec();
-        let len = line.len();
-        line.resize(len + LINE_PADDING, 0);
-        let Some(Ok(message)) = Line::new(&mut line, len).map(|line| cx.shared.parser.parse(line)) else {
-            return;
-        };
-        let is_name = value::string(message.param(0)).is_some();
-        if message.kind == Kind::Call(Method::Authorize) && is_name {
+        let mut line = Vec::new();
+        if let Some(message) = call_ahead(bytes, b"mining.authorize", &mut line, cx)
+            && message.kind == Kind::Call(Method::Authorize)
+            && value::string(message.param(0)).is_some()
+        {
             self.downstream.name_ahead = Some(between_quotes(message.param(0)).into());
+        }
+        if let Some(message) = call_ahead(bytes, b"mining.subscribe", &mut line, cx)
+            && message.kind == Kind::Call(Method::Subscribe)
+        {
+            self.downstream.note_agent(&message);
         }
     }
 
@@ -81,6 +79,9 @@ impl Session {
         self.downstream.stage = self.downstream.stage.max(Stage::Speaking);
         if self.pool != PoolId::NONE {
             return true;
+        }
+        if message.kind == Kind::Call(Method::Subscribe) {
+            self.downstream.note_agent(message);
         }
         let name_ahead = self.downstream.name_ahead.take();
         let asks = self.asks_as(name_ahead.as_deref());
@@ -101,21 +102,30 @@ impl Session {
         true
     }
 
-    /// Whether a name that is new here belongs to the pool that the miner has.
-    pub(super) fn placement(&self, json: &[u8], cx: &mut Context<'_>) -> Placement {
-        if self.downstream.find(json).is_some() {
-            return Placement::Stay;
-        }
-        let asks = self.asks_as(Some(between_quotes(json)));
-        match cx.shared.router.place(&asks, self.pool) {
-            Placement::Move(pool) if pool == self.pool => Placement::Stay,
-            placement => placement,
-        }
-    }
-
     pub(super) fn asks_as<'a>(&'a self, name: Option<&'a [u8]>) -> Asks<'a> {
-        Asks { origin: self.downstream.origin, path: self.downstream.path.as_deref(), name }
+        let downstream = &self.downstream;
+        let agent = (!downstream.user_agent.is_empty()).then_some(&*downstream.user_agent);
+        let path = downstream.path.as_deref();
+        Asks { origin: downstream.origin, path, agent, name, can_follow: self.can_follow() }
     }
+}
+
+/// The first whole line that holds this method, if it is no garbage; `line` is where it is put.
+fn call_ahead<'a>(
+    bytes: &[u8],
+    method: &[u8],
+    line: &'a mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Option<Message<'a>> {
+    let at = memchr::memmem::find(bytes, method)?;
+    let (before, behind) = bytes.split_at(at);
+    let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |lf| lf + 1);
+    let end = memchr::memchr(b'\n', behind)?;
+    line.clear();
+    line.extend_from_slice(bytes.get(start..at + end)?);
+    let len = line.len();
+    line.resize(len + LINE_PADDING, 0);
+    cx.shared.parser.parse(Line::new(line, len)?).ok()
 }
 
 fn is_http(line: &[u8]) -> bool {

@@ -93,7 +93,7 @@ impl Session {
     ) -> Result<(), Box<Prepared>> {
         let is_free = self.wire(wire).link == Link::Idle;
         let wants = !self.finished && self.settling.is_none() && self.downstream.stage >= Stage::Speaking;
-        if !is_free || !wants {
+        if !is_free || !wants || !self.fits_parked(prepared.pool(), cx) {
             return Err(prepared);
         }
         if !prepared.is_configured_for(self) {

@@ -1,6 +1,6 @@
 //! Lines of the miner: forwarded under our ids, answered here, or refused. PROTOCOL facts: docs/PROTOCOL.md sections 2 and 3.
 
-use crate::downstream::{Stage, clean_user_agent};
+use crate::downstream::Stage;
 use crate::event::{CloseReason, Event, Oddity, Wire};
 use crate::limits::{LOGIN_PARAMS_BYTES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
 use crate::login::LoginStep;
@@ -77,8 +77,7 @@ impl Session {
             }
             Method::Subscribe => {
                 self.downstream.stage = Stage::Subscribing;
-                self.downstream.user_agent =
-                    value::string(message.param(0)).map_or_else(|| "".into(), |text| clean_user_agent(&text));
+                self.downstream.note_agent(message);
                 self.downstream.agent_json = bounded(message.param(0), LOGIN_PARAMS_BYTES_MAX);
                 self.ask(message, Asked::Subscribe, cx);
                 self.tell_logins(LoginStep::Subscribe, cx);
@@ -141,10 +140,9 @@ impl Session {
         let wire = match placement {
             Placement::Stay => self.current,
             Placement::Move(_) => None,
-            Placement::Refuse => {
-                cx.odd(Oddity::RefusedNames);
-                return self.refuse_in_order(message, replies::WRONG_POOL, cx);
-            }
+            Placement::Close => return self.send_back(message, cx),
+            Placement::Nowhere => return self.no_pool_for(message, cx),
+            Placement::Refuse => return self.refuse_misplaced(message, cx),
         };
         let Some(index) = self.name_index(wire, json, message, cx) else { return };
         if let Some(name) = self.downstream.name_mut(index) {
@@ -156,14 +154,15 @@ impl Session {
             Some(wire) => self.authorize_up(wire, index, message, cx),
             None => drop(self.open(None, message, Asked::Authorize(index), cx)),
         }
-        self.tell_logins(LoginStep::Authorize(index), cx);
+        let is_on_its_way = self.keep_fitting_logins(json, cx);
         if let Placement::Move(pool) = placement {
-            cx.tell(Event::Misplaced { pool });
+            self.ask_for_pool(pool, is_on_its_way, cx);
         }
+        self.tell_logins(LoginStep::Authorize(index), cx);
     }
 
     /// Answers an authorize with an error, in its turn: miners may wait for earlier answers of the handshake.
-    fn refuse_in_order(&mut self, message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
+    pub(super) fn refuse_in_order(&mut self, message: &Message<'_>, error: LocalError, cx: &mut Context<'_>) {
         let (id, wire) = (self.pending.next_id(), self.current.unwrap_or(Wire::A));
         self.open(Some(wire), message, Asked::ExtranonceSubscribe, cx);
         if let Found::Ticket(ticket) = self.pending.close(wire, id.into()) {

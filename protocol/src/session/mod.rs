@@ -17,6 +17,7 @@ mod from_miner;
 mod from_pool;
 mod jobs;
 mod login;
+mod placing;
 mod shared;
 mod shares;
 mod switch;
@@ -68,6 +69,8 @@ pub struct Session {
     hold: Hold,
     /// Whether the miner had another pool before: from then on job ids are watched.
     switched: bool,
+    /// The pool that parked names wait for, if they do.
+    bound_for: PoolId,
     /// Counts the extranonces of all pools that the miner had.
     generation: u8,
     /// Jobs that the miner knows by ids of ours.
@@ -99,6 +102,7 @@ impl Session {
             jobs: JobTable::default(),
             hold: Hold::default(),
             switched: false,
+            bound_for: PoolId::NONE,
             generation: 0,
             renamed: Vec::new(),
             renames_count: 0,
@@ -267,7 +271,7 @@ impl Session {
         self.asks_as(self.downstream.names().next().map(|(_, name)| &*name.raw))
     }
 
-    /// What the miner calls itself; empty until it subscribed.
+    /// What the miner calls itself; empty until that is known.
     pub fn user_agent(&self) -> &str {
         &self.downstream.user_agent
     }

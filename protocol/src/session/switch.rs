@@ -12,6 +12,7 @@ use crate::login::{Login, Step};
 use crate::message::Line;
 use crate::moment::Moment;
 use crate::pending::{Asked, Ticket};
+use crate::pool::PoolId;
 use crate::replies;
 use crate::session::{Context, Session};
 use crate::upstream::Extranonce;
@@ -104,7 +105,7 @@ impl Session {
         self.jobs.expire();
         self.hold.drop_told();
         (self.current, self.pool, self.switched) = (Some(wire), self.wire(wire).pool, true);
-        self.wait_until = Moment::NEVER;
+        (self.wait_until, self.bound_for) = (Moment::NEVER, PoolId::NONE);
         let told = self.answer_parked(wire, &login, cx);
         self.settle_names(wire, &login, cx);
         self.release_held(cx);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adit_protocol::event::{Event, LoginFailure, MoveReason, Oddity, Outcome};
+use adit_protocol::event::{CloseReason, Event, LoginFailure, MoveReason, Oddity, Outcome};
 
 use crate::miner::{Kind, Miner};
 
@@ -31,6 +31,10 @@ pub struct Totals {
     pub restarted: usize,
     /// Pools that were given up since they answered nothing to begin with.
     pub mute: usize,
+    pub let_go: usize,
+    pub placed_live: usize,
+    pub sent_back: usize,
+    pub refused_misplaced: usize,
     pub close_reasons: BTreeMap<String, usize>,
 }
 
@@ -56,6 +60,10 @@ impl Totals {
         self.torn += other.torn;
         self.restarted += other.restarted;
         self.mute += other.mute;
+        self.let_go += other.let_go;
+        self.placed_live += other.placed_live;
+        self.sent_back += other.sent_back;
+        self.refused_misplaced += other.refused_misplaced;
         for (reason, count) in &other.close_reasons {
             *self.close_reasons.entry(reason.clone()).or_default() += count;
         }
@@ -83,6 +91,10 @@ impl Totals {
             self.torn,
             self.restarted,
             self.mute,
+            self.let_go,
+            self.placed_live,
+            self.sent_back,
+            self.refused_misplaced,
         ];
         assert!(seen.iter().all(|&count| count > 0), "{self:?}");
         assert!(self.close_reasons.len() >= 6, "{self:?}");
@@ -124,11 +136,15 @@ pub fn lane(lane: &Lane<'_>) -> Result<Totals, String> {
             Event::Switched { from, to, reason, .. } => {
                 totals.switched += 1;
                 totals.restarted += usize::from(from == to && *reason == MoveReason::PoolLost);
+                totals.placed_live += usize::from(*reason == MoveReason::Placement);
             }
+            Event::Misplaced { left: Some(_), .. } => totals.let_go += 1,
+            Event::Odd(Oddity::RefusedMisplaced) => totals.refused_misplaced += 1,
             Event::Prepared { can_switch: false, .. } => totals.cannot_switch += 1,
             Event::WireDone { .. } => totals.wires_done += 1,
             Event::Finish(reason) => {
                 finished += 1;
+                totals.sent_back += usize::from(*reason == CloseReason::Misplaced);
                 *totals.close_reasons.entry(format!("{reason:?}")).or_default() += 1;
             }
             _ => {}

@@ -23,6 +23,8 @@ pub enum Fault {
     FirstJobNotClean,
     PassReconnectDown,
     LeaveExtranonceOut,
+    /// Names are told to whatever pool the miner has.
+    TellNamesToAnyPool,
 }
 
 impl World {

@@ -4,7 +4,7 @@
 //! and delays them; pools answer late, never, twice, out of order, in every shape, refuse names, are killed, freeze, talk
 //! noise, come back, and use the same job ids and extranonces as others or not; miners pipeline, reuse ids, leave in the
 //! middle of a line; owners decide as they like what becomes of a session without a pool, move miners without need, keep
-//! prepared connections and give them to others. Every pool compares each share with the job that it gave on that very
+//! prepared connections and give them to others; names belong to some of the pools only, and are told to no other. Every pool compares each share with the job that it gave on that very
 //! connection. At quiescence the checker asks: exactly one answer and one outcome per request, no acceptance that the pool
 //! did not give, no share to a pool it was not made for, outcomes equal to what the pools said.
 //!
@@ -12,6 +12,7 @@
 
 mod check;
 mod faults;
+mod homes;
 mod miner;
 mod owner;
 mod pool;
@@ -72,6 +73,7 @@ fn a_broken_proxy_is_caught() {
         Fault::FirstJobNotClean,
         Fault::PassReconnectDown,
         Fault::LeaveExtranonceOut,
+        Fault::TellNamesToAnyPool,
     ] {
         let caught = (0..64).filter(|&seed| World::run(seed, fault).is_err()).count();
         assert!(caught > 0, "{fault:?} went unnoticed in 64 seeds");

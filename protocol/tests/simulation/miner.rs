@@ -112,6 +112,9 @@ impl Miner {
             lines.push((0, self.submit(random)));
         }
         for call in calls {
+            // Some give their name only once they have the answer to subscribe.
+            let waits = call == "mining.authorize" && random.chance(30);
+            let pause = if waits { 4_000 } else { pause };
             lines.push((random.below(pause + 1), self.handshake(call, random)));
         }
         let submits = if random.chance(5) { 1_000 } else { random.below(30) };

@@ -6,37 +6,11 @@ use std::rc::Rc;
 
 use adit_protocol::event::{CloseReason, Event, Gone, MoveReason, Wire};
 use adit_protocol::names::NameError;
-use adit_protocol::pool::{Asks, Placement, PoolId, Router};
+use adit_protocol::pool::PoolId;
 use adit_protocol::workers::Workers;
 
 use crate::pool::Connection;
-use crate::random::Random;
 use crate::world::{What, World};
-
-/// Chooses any pool for a new miner, and now and then none; finds now and then that a name belongs elsewhere.
-pub struct AnyPool {
-    pub random: Random,
-    pub count: usize,
-}
-
-impl Router for AnyPool {
-    fn choose(&mut self, _: &Asks<'_>) -> Option<PoolId> {
-        let any = PoolId(1 + self.random.below(self.count as u64) as u16);
-        (!self.random.chance(1)).then_some(any)
-    }
-
-    fn keeps(&mut self, _: &Asks<'_>, _: PoolId) -> bool {
-        self.random.chance(40)
-    }
-
-    fn place(&mut self, _: &Asks<'_>, _: PoolId) -> Placement {
-        match self.random.below(100) {
-            0..10 => Placement::Move(PoolId(1 + self.random.below(self.count as u64) as u16)),
-            10..12 => Placement::Refuse,
-            _ => Placement::Stay,
-        }
-    }
-}
 
 /// Counts uses of names, so that one that is not given back is noticed.
 pub struct CountedWorkers {
@@ -77,7 +51,7 @@ impl World {
                     return Err("switched to a wire without a connection".to_owned());
                 }
             }
-            Event::PoolLost { wire, .. } => {
+            Event::PoolLost { wire, .. } | Event::Misplaced { left: Some(wire), .. } => {
                 self.lanes[lane].current = None;
                 self.close(lane, wire)?;
             }
@@ -122,7 +96,10 @@ impl World {
                 }
             }
             Event::Subscribing if self.random.chance(60) => self.give_kept(lane)?,
-            Event::Misplaced { pool } => self.prepare(lane, pool, MoveReason::Placement)?,
+            // A lazy owner's miner is answered at the deadline.
+            Event::Misplaced { pool, .. } if self.random.chance(90) => {
+                self.prepare(lane, pool, MoveReason::Placement)?;
+            }
             Event::Reconnect { pool, .. } => {
                 let mut told = None;
                 self.call(lane, |session, _| told = session.take_reconnect())?;
@@ -139,11 +116,20 @@ impl World {
         self.prepare(lane, pool, why)
     }
 
+    /// Prepares this pool, or another one if the miner's name is known and does not belong there.
     fn prepare(&mut self, lane: usize, pool: PoolId, why: MoveReason) -> Result<(), String> {
+        let name = self.name_of(lane);
+        let pool = self.homes.or_home(name.as_deref(), pool, &mut self.random);
         let Some(wire) = self.lanes[lane].session.spare_wire() else { return Ok(()) };
         let mut begun = false;
         self.call(lane, |session, cx| begun = session.prepare(wire, pool, why, cx))?;
         if begun { self.connect(lane, wire, pool) } else { Ok(()) }
+    }
+
+    /// The name by which a miner is placed, once it is known.
+    fn name_of(&self, lane: usize) -> Option<String> {
+        let asks = self.lanes[lane].session.asks();
+        asks.name.map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
     /// The prepared connection is kept for another session, and this one ends.
@@ -166,6 +152,9 @@ impl World {
             return Ok(());
         }
         let at = self.random.below(self.kept.len() as u64) as usize;
+        if !self.homes.is_home(self.name_of(lane).as_deref(), self.kept[at].1.pool()) {
+            return Ok(());
+        }
         let (number, prepared) = self.kept.swap_remove(at);
         self.lanes[lane].wires[wire.index()] = Some(number);
         self.connections[number].lane = Some(lane);

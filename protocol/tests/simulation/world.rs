@@ -13,8 +13,9 @@ use adit_protocol::session::{Context, Prepared, Session, SessionSettings, Shared
 
 use crate::check::{self, Totals};
 use crate::faults::Fault;
+use crate::homes::{ByName, Homes};
 use crate::miner::{Leave, Miner};
-use crate::owner::{AnyPool, CountedWorkers};
+use crate::owner::CountedWorkers;
 use crate::pool::{Connection, Nature};
 use crate::random::Random;
 
@@ -73,6 +74,7 @@ pub struct World {
     pub shared: Shared,
     pub lanes: Vec<Lane>,
     pub pools: Vec<Nature>,
+    pub homes: Homes,
     pub connections: Vec<Connection>,
     pub kept: Vec<(usize, Box<Prepared>)>,
     pub adopted: usize,
@@ -156,7 +158,10 @@ impl World {
             let deadlines = Deadlines { silence_ms, first_job_ms: 10_000, ..Deadlines::default() };
             shared.terms.set(PoolId(number), Terms { deadlines, ..Terms::default() });
         }
-        shared.router = Box::new(AnyPool { random: random.clone(), count: pools.len() });
+        let lanes_count = 1 + random.below(5) as usize;
+        let homes = Homes::new(lanes_count, pools.len(), &mut random);
+        let is_careless = fault == Fault::TellNamesToAnyPool;
+        shared.router = Box::new(ByName { random: random.clone(), homes: homes.clone(), is_careless });
         let name_uses = Rc::default();
         let no_workers: Box<dyn adit_protocol::workers::Workers> = Box::new(rig::TestWorkers::empty());
         let names = std::mem::replace(&mut shared.workers, no_workers);
@@ -166,6 +171,7 @@ impl World {
             shared,
             lanes: Vec::new(),
             pools,
+            homes,
             connections: Vec::new(),
             kept: Vec::new(),
             adopted: 0,
@@ -181,7 +187,7 @@ impl World {
             random,
         };
         world.schedule_pools();
-        for index in 0..=world.random.below(5) as usize {
+        for index in 0..lanes_count {
             world.add_lane(index);
         }
         world
@@ -521,12 +527,25 @@ impl World {
         for line in String::from_utf8_lossy(bytes).lines() {
             let target = self.misdirected(lane, connection, line);
             let shares = &self.lanes[lane].miner.shares;
+            self.check_home(target, line)?;
             let replies = self.connections[target].hear(line, shares, now_ms, &mut self.random)?;
             for reply in replies {
                 let at_us = self.now_us + reply.after_ms * 1_000;
                 let verdict = reply.verdict.map(|(_, accepted)| accepted);
                 self.push(at_us, What::PoolSays { connection, line: reply.line, verdict });
             }
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// No pool is ever told a name that does not belong to it.
+    fn check_home(&self, connection: usize, line: &str) -> Result<(), String> {
+        let pool = PoolId(self.connections[connection].pool as u16 + 1);
+        let name = line.split('"').find(|text| text.contains("POOLACCOUNT."));
+        if line.contains("mining.authorize") && !self.homes.is_home(name, pool) {
+            return Err(format!("{name:?} was told to pool {}", pool.0));
         }
         Ok(())
     }
