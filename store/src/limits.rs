@@ -57,8 +57,9 @@ pub const ROLLUP_RETRY_MS: u64 = 5_000;
 pub const SESSIONS_RESERVED: u64 = 4 * 1024;
 /// How far the newest share may lie in the future before the start warns of it.
 pub const CLOCK_AHEAD_US_MAX: u64 = 60_000_000;
-/// Page cache of the writer's connection.
-pub const WRITER_CACHE_KIB: usize = 32 * 1024;
+/// Page cache of the writer's connection. It fills with the file, so all of it is memory of every Adit; rows are appended, and
+/// what is looked up again (live sessions, the present minute of each worker) takes a part of it.
+pub const WRITER_CACHE_KIB: usize = 8 * 1024;
 /// A ledger up to this size is checked whole at the start; a larger one at its ends.
 pub const CHECKED_WHOLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
