@@ -54,7 +54,7 @@ pub(super) struct Compare {
     #[arg(long, value_name = "LOAD,LOAD,…", value_delimiter = ',', value_parser = LOADS)]
     only: Vec<String>,
 
-    /// Only these proxies; haproxy is always among them
+    /// Only these proxies, and haproxy where Adit is held against it
     #[arg(long, value_name = "NAME,NAME,…", value_delimiter = ',', value_parser = Proxy::ALL.map(Proxy::name))]
     proxies: Vec<String>,
 
@@ -104,9 +104,7 @@ fn plan(arguments: &Compare) -> Result<Plan, MeasureError> {
         if arguments.only.is_empty() { is_usual } else { arguments.only.contains(&name) }
     };
     let is_named = |proxy: &Proxy| {
-        *proxy == Proxy::Haproxy
-            || arguments.proxies.is_empty()
-            || arguments.proxies.iter().any(|name| name == proxy.name())
+        arguments.proxies.is_empty() || arguments.proxies.iter().any(|name| name == proxy.name())
     };
     let cores = Cores::of_this_machine()?;
     Ok(Plan {

@@ -83,6 +83,11 @@ impl Load {
         }
     }
 
+    /// Whether haproxy under it says something of Adit.
+    fn is_held_against_haproxy(self) -> bool {
+        matches!(self.kind(), "closed" | "open" | "fan-out")
+    }
+
     /// Whether its figures are held against those of `other`.
     fn is_beside(self, other: Self) -> bool {
         let is_of_half = |load: Self| matches!(load.quiet, Quiet::Reading(_) | Quiet::Deaf(_));
@@ -117,7 +122,7 @@ impl Load {
 /// A whole comparison.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The proxies, haproxy among them.
+    /// The proxies. Where a load is held against haproxy, that is measured, too, and once more to see the noise.
     pub proxies: Vec<Proxy>,
     /// The loads.
     pub loads: Vec<Load>,
@@ -175,12 +180,13 @@ impl Plan {
         let directory = WorkDirectory::make()?;
         let mut loads: Vec<LoadSamples> =
             self.loads.iter().map(|&load| LoadSamples { load, samples: Vec::new() }).collect();
-        let (mut nth, of) = (0, loads.len() * self.rounds * (self.proxies.len() + 1));
+        let of = self.rounds * self.loads.iter().map(|&load| self.turns(load, 0).len()).sum::<usize>();
+        let mut nth = 0;
         // Loads that are held against each other take turns as proxies do.
         for group in loads.chunk_by_mut(|a, b| a.load.is_beside(b.load)) {
             for round in 0..self.rounds {
                 for LoadSamples { load, samples } in group.iter_mut() {
-                    for (proxy, is_null) in self.turns(round) {
+                    for (proxy, is_null) in self.turns(*load, round) {
                         let (connections, kind, name) = (load.connections, load.kind(), proxy.name());
                         let about =
                             format!("{connections} {kind}, round {} of {}: {name}", round + 1, self.rounds);
@@ -195,11 +201,16 @@ impl Plan {
         Ok(Comparison { loads, rounds: self.rounds })
     }
 
-    /// Who is measured in this round, in this order; the flag marks the second run of haproxy.
-    fn turns(&self, round: usize) -> Vec<(Proxy, bool)> {
+    /// Who is measured under this load in this round, in this order; the flag marks the second run of haproxy.
+    fn turns(&self, load: Load, round: usize) -> Vec<(Proxy, bool)> {
         let mut turns: Vec<_> = self.proxies.iter().map(|&proxy| (proxy, false)).collect();
-        turns.push((Proxy::Haproxy, true));
-        let shift = round % turns.len();
+        if load.is_held_against_haproxy() {
+            if !self.proxies.contains(&Proxy::Haproxy) {
+                turns.push((Proxy::Haproxy, false));
+            }
+            turns.push((Proxy::Haproxy, true));
+        }
+        let shift = round % turns.len().max(1);
         turns.rotate_left(shift);
         turns
     }

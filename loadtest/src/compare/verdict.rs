@@ -1,8 +1,8 @@
 //! Whether what was to hold does: one line for each bound that a comparison has figures for.
 //!
 //! A figure holds where its median keeps the bound, and by its spread where only its best round does: then this many rounds
-//! cannot tell it from the bound. Nothing is said of fewer than [`ROUNDS_MIN`] rounds, nor where haproxy differed too much
-//! from itself in the same figure.
+//! cannot tell it from the bound. Nothing is said of fewer than [`ROUNDS_MIN`] rounds, nor where haproxy, or what else stood
+//! still, differed too much from itself in the same figure.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ pub enum Verdict {
     HoldsBySpread,
     /// No round does.
     Fails,
-    /// haproxy differed this much from itself.
+    /// What should have been the same differed this much.
     TooNoisy(f64),
     /// So few rounds show nothing.
     TooFewRounds(usize),
@@ -140,7 +140,12 @@ impl Comparison {
             ratio(sample.report.p99_us as f64, beside.report.p99_us as f64)
         };
         let spread = Spread::of(deaf.of(Proxy::Adit, false).filter_map(in_round).collect())?;
-        let off = idle.null_off(|report| report.p99_us as f64).filter(|&off| off > NULL_OFF_P99_MAX);
+        // The same load in round after round should give the same.
+        let beside = idle.spread(Proxy::Adit, false, |report| report.p99_us as f64)?;
+        let from_middle =
+            |sample: &super::Sample| Some((ratio(sample.report.p99_us as f64, beside.median)? - 1.0).abs());
+        let off = Spread::of(idle.of(Proxy::Adit, false).filter_map(from_middle).collect());
+        let off = off.map(|off| off.median).filter(|&off| off > NULL_OFF_P99_MAX);
         let what = "p99 beside 2,000 that stopped to read over p99 beside 2,000 that read".to_owned();
         Some(self.judged(what, spread, 3, STALLED_P99_MAX, off))
     }
@@ -163,7 +168,7 @@ impl fmt::Display for Verdict {
             Self::Holds => out.write_str("holds"),
             Self::HoldsBySpread => out.write_str("holds by its spread"),
             Self::Fails => out.write_str("DOES NOT HOLD"),
-            Self::TooNoisy(off) => write!(out, "too noisy: haproxy was {:.0} % from itself", off * 100.0),
+            Self::TooNoisy(off) => write!(out, "too noisy, the same was {:.0} % from itself", off * 100.0),
             Self::TooFewRounds(rounds) => write!(out, "no verdict by {rounds} rounds, it takes {ROUNDS_MIN}"),
         }
     }

@@ -23,7 +23,7 @@ polyline, path { fill: none; vector-effect: non-scaling-stroke; } polyline { str
 polyline.line0 { stroke: var(--line0); } polyline.line1 { stroke: var(--line1); }
 .key { font-weight: 400; margin-left: .75rem; } .key.line0 { color: var(--line0); } .key.line1 { color: var(--line1); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-td, th { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--grid); } td:first-child, th:first-child { text-align: left; }
+td, th { text-align: right; white-space: nowrap; padding: .25rem .6rem; border-bottom: 1px solid var(--grid); } td:first-child, th:first-child { text-align: left; }
 pre { overflow-x: auto; font-size: 13px; }
 ";
 
@@ -69,20 +69,19 @@ fn breaks(out: &mut String, figures: &Figures) {
          <th>p50</th><th>p99</th><th>came back</th><th>p50</th><th>p99</th><th>did not</th></tr>\n",
     );
     for broken in &figures.failover.breaks {
+        let times = |miners: u64, [p50, p99, _]: [f64; 3]| match miners {
+            0 => "<td>0</td><td>-</td><td>-</td>".to_owned(),
+            _ => format!("<td>{miners}</td><td>{p50:.1} ms</td><td>{p99:.1} ms</td>"),
+        };
         let _ = writeln!(
             out,
-            "<tr><td>{:?} {}</td><td>{:.1} s</td><td>{}</td><td>{}</td><td>{:.1} ms</td><td>{:.1} ms</td><td>{}</td>\
-             <td>{:.1} ms</td><td>{:.1} ms</td><td>{}</td></tr>",
+            "<tr><td>{:?} {}</td><td>{:.1} s</td><td>{}</td>{}{}<td>{}</td></tr>",
             broken.action,
             escaped(&broken.pool),
             broken.at_s,
             broken.miners,
-            broken.switched,
-            broken.switch_ms[0],
-            broken.switch_ms[1],
-            broken.returned,
-            broken.back_hashing_ms[0],
-            broken.back_hashing_ms[1],
+            times(broken.switched, broken.switch_ms),
+            times(broken.returned, broken.back_hashing_ms),
             broken.left_behind
         );
     }
