@@ -54,20 +54,7 @@ pub fn idle(lines: &mut Lines) -> u64 {
 /// Finds each line in pieces of `piece` bytes. The sum is [`Lines::bytes_count`] less the LFs.
 #[inline(never)]
 pub fn frame(lines: &mut Lines, piece: usize, framer: &mut PoolFramer, spare: &mut BufferPool) -> u64 {
-    let end = lines.bytes_count();
-    let bytes = lines.bytes_mut();
-    let (mut at, mut sum) = (0, 0);
-    while at < end {
-        let len = piece.min(end - at);
-        let received = bytes.get_mut(at..).and_then(|bytes| Received::new(bytes, len));
-        if let Some(mut received) = received {
-            while let Ok(Some(line)) = framer.next_line(&mut received, spare) {
-                sum += line.as_bytes().len() as u64;
-            }
-        }
-        at += len;
-    }
-    sum
+    framed(lines, piece, framer, spare, |line| line.as_bytes().len() as u64)
 }
 
 /// Frames, in receives of `piece` bytes, and parses: what each byte of a connection goes through. The sum is
@@ -80,6 +67,18 @@ pub fn frame_and_parse(
     spare: &mut BufferPool,
     parser: &mut Parser,
 ) -> u64 {
+    framed(lines, piece, framer, spare, |line| parser.parse(line).map_or(0, |message| weight(&message)))
+}
+
+/// The sum of what `take` makes of each line, found in receives of `piece` bytes.
+#[inline]
+fn framed(
+    lines: &mut Lines,
+    piece: usize,
+    framer: &mut PoolFramer,
+    spare: &mut BufferPool,
+    mut take: impl FnMut(Line<'_>) -> u64,
+) -> u64 {
     let end = lines.bytes_count();
     let bytes = lines.bytes_mut();
     let (mut at, mut sum) = (0, 0);
@@ -88,9 +87,7 @@ pub fn frame_and_parse(
         let received = bytes.get_mut(at..).and_then(|bytes| Received::new(bytes, len));
         if let Some(mut received) = received {
             while let Ok(Some(line)) = framer.next_line(&mut received, spare) {
-                if let Ok(message) = parser.parse(line) {
-                    sum += weight(&message);
-                }
+                sum += take(line);
             }
         }
         at += len;
