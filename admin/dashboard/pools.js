@@ -27,6 +27,7 @@ function create(pool) {
     el("div", { class: "pool-head" }, el("h3", {}, pool.name || "Pool"), el("span", { class: "pill" }), el("span", { class: "url" })),
     el("p", { class: "why" }),
     el("dl", { class: "figures" }),
+    el("p", { class: "probe", hidden: true }),
     el("div", {}, strip, el("p", { class: "strip-ends" }, from, el("span", {}, "now"))),
     buttons);
 }
@@ -48,7 +49,7 @@ export function since(pool) {
 }
 
 function update(node, pool, poolsCount, hasGroups, startedMs) {
-  const [head, why, list, history, buttons] = node.children;
+  const [head, why, list, probe, history, buttons] = node.children;
   node.dataset.state = pool.state;
   const [name, pill, url] = head.children;
   setText(name, pool.name || "Pool");
@@ -63,6 +64,7 @@ function update(node, pool, poolsCount, hasGroups, startedMs) {
   setText(why, `${title(pool.state === "half_open" ? "down" : pool.state)} for ${span(now() - since(pool))}${reason}.${until}`.replace("..", "."));
   why.title = `Since ${fullDate(since(pool))}`;
   figures(list, figuresOf(pool, poolsCount));
+  showProbes(probe, pool);
   showStrip(history, pool, startedMs);
   buttons.hidden = document.body.dataset.role !== "operator";
   for (const button of buttons.children) button.disabled = (button.dataset.command === "enable") !== (pool.state === "disabled");
@@ -74,17 +76,38 @@ function figuresOf(pool, poolsCount) {
   return [
     ["Hashrate", hashrate(pool.hashrate.m5), "Work that this pool credited, average over five minutes"],
     ["Accepted", all ? percent(pool.shares.accepted / all, 2) : "–", "Shares that it accepted, of all that ended there"],
-    ["Verdict", pool.verdict_time.count ? micros(pool.verdict_time.p50_us) : "–", "From a submit to its verdict: half of all shares are faster"],
+    ["Verdict", pool.verdict_time.count ? micros(pool.verdict_time.p50_us) : "–", "From a submit to its verdict: half of all shares are faster" + tail(pool.verdict_time)],
     ["Miners", count(pool.connections), pool.standby ? `Connections to it; ${pool.standby} more stand ready` : "Connections to it"],
-    ...(poolsCount > 1 ? [["Share", percent(pool.share_achieved, 0), `Its share of the hashrate; wanted are ${plain(percent(pool.share_wanted, 0))}`]] : []),
+    ...(poolsCount > 1 ? [["Share", shareOf(pool.split), splitText(pool.split)]] : []),
     ...(pool.last_job_ms ? [["Last job", `${about(now() - pool.last_job_ms)} ago`, "When it last told miners what to work on"]] : []),
-    ...(isKnown(pool.difficulty) ? [["Difficulty", short(pool.difficulty), "How hard a share must be; set by the pool"]] : []),
+    ...(pool.connect_time.count ? [["Connect", micros(pool.connect_time.p50_us), "What making a connection to it took: half were faster" + tail(pool.connect_time)]] : []),
+    ...(isKnown(pool.difficulty) ? [["Difficulty", short(pool.difficulty), "How hard a share must be; that of the last one"]] : []),
     ...(isKnown(pool.block_height) ? [["Block", count(pool.block_height), "The height of the block that its jobs are for"]] : []),
-    ...(pool.switch_time.count ? [["Switch", micros(pool.switch_time.p50_us), `Moving a miner here took so long; ${several(sum(pool.switches_to), "move")}`]] : []),
+    ...(pool.switch_time.count ? [["Switch", micros(pool.switch_time.p50_us), `Moving a miner here took so long, for half of ${several(pool.switches_to.live ?? 0, "move")} without a reconnect${tail(pool.switch_time)}; ${several(pool.switches_to.reconnect ?? 0, "move")} with one`]] : []),
   ];
 }
 
-const sum = (counts) => Object.values(counts).reduce((all, each) => all + each, 0);
+/** The slowest hundredth, where there are enough values to speak of one. */
+const tail = (time) => (time.count >= 100 ? `, 99 % within ${plain(micros(time.p99_us))}` : "");
+
+const shareOf = ({ workers, by_hashrate: part }) => (workers ? percent(part.achieved, 0) : "–");
+
+/** What the weights want, what came of it, and how far chance alone may take it. */
+function splitText({ wanted, workers, by_hashrate: rate, by_workers: heads }) {
+  const goal = `Its weight asks for ${plain(percent(wanted, 1))} of the pools of its priority`;
+  if (!workers) return goal;
+  const part = ({ achieved, standard_error: error }) => `${plain(percent(achieved, 1))} ± ${plain(percent(error, 1))}`;
+  return `${goal}; it has ${part(rate)} of the hashrate and ${part(heads)} of the workers (± is one standard error: miners are placed, not hashes)`;
+}
+
+/** The last probe; all that are known when pointed at. */
+function showProbes(note, { probes }) {
+  const last = probes.at(-1);
+  note.hidden = !last;
+  if (!last) return;
+  setText(note, `Probed ${about(now() - last.at_ms)} ago: ${last.detail}.`);
+  note.title = [...probes].reverse().map((probe) => `${fullDate(probe.at_ms)}, ${probe.took_ms} ms: ${probe.detail}`).join("\n");
+}
 
 /** A day as a strip of states. Before the first change that is known, the state is the one it began with. */
 function showStrip(box, pool, startedMs) {

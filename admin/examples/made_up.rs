@@ -15,8 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use adit_admin::events::ShareOutcome;
 use adit_admin::view::{
     Ban, Build, CertificateInfo, ConfigText, Counts, DatabaseHealth, DrillPhase, DrillReport, HealthFacts,
-    Latency, LedgerStats, LimitUse, Pool, PoolChange, PoolState, PoolsHealth, ProcessStats, Rates, Series,
-    Shard, ShareCounts, Snapshot, Span, Subject, SystemHealth, Worker, WorkerState, Workers,
+    Latency, LedgerStats, LimitUse, Pool, PoolChange, PoolProbe, PoolState, PoolsHealth, ProcessStats, Rates,
+    Series, Shard, ShareCounts, Snapshot, Span, Split, SplitPart, Subject, SystemHealth, Worker, WorkerState,
+    Workers,
 };
 use adit_admin::{
     AdminServer, AuditRecord, Caller, Command, Control, Done, Event, Events, NewToken, Options, Refusal,
@@ -138,6 +139,46 @@ impl MadeUp {
         POOLS.iter().enumerate().map(|(index, &pool)| self.pool(index as u32, pool)).collect()
     }
 
+    /// Two pools share the first priority, two parts to one; all is at the second one while the first is down.
+    fn split(&self, index: u32, part: f64) -> Split {
+        let is_down = self.is_trouble() && index == 0;
+        let wanted = match (self.is_trouble(), index) {
+            (true, 0) => 0.0,
+            (true, 1) | (_, 2) => 1.0,
+            (_, 0) => 2.0 / 3.0,
+            _ => 1.0 / 3.0,
+        };
+        let workers = (self.online() as f64 * part) as u64;
+        let is_used = workers > 0 && !is_down;
+        let chance = (wanted * (1.0 - wanted) / self.online().max(1) as f64).sqrt();
+        let part = |off: f64, standard_error: f64| SplitPart {
+            achieved: if is_used { wanted + off * standard_error } else { 0.0 },
+            standard_error,
+        };
+        let side = if index == 0 { 1.0 } else { -1.0 };
+        Split {
+            wanted,
+            workers,
+            by_workers: part(0.4 * side, chance),
+            by_hashrate: part(-0.7 * side, chance * 1.6),
+        }
+    }
+
+    fn probes(&self, index: u32) -> Vec<PoolProbe> {
+        let is_down = self.is_trouble() && index == 0;
+        let probe = |before: u64| PoolProbe {
+            at_ms: now_ms() / MINUTE_MS * MINUTE_MS - before,
+            took_ms: if is_down { 3 } else { 240 },
+            passed: !is_down,
+            detail: if is_down {
+                "connecting: Connection refused (os error 111)".to_owned()
+            } else {
+                "it took a name and gave a job".to_owned()
+            },
+        };
+        (0..3).rev().map(|n| probe(n * MINUTE_MS)).collect()
+    }
+
     fn pool(&self, index: u32, (name, usual, middle_us): (&str, f64, u64)) -> Pool {
         let now = now_ms();
         let part = match (self.is_trouble(), index) {
@@ -172,21 +213,25 @@ impl MadeUp {
             name: name.to_owned(),
             url: format!("stratum+tcp://{name}.pool.example:3333"),
             group: "default".to_owned(),
-            priority: index,
-            weight: 1,
-            share_wanted: usual,
-            share_achieved: part,
+            priority: u32::from(index == 2),
+            weight: if index == 0 { 2 } else { 1 },
+            split: self.split(index, part),
             state: last.to,
             reason: last.reason,
             since_ms: last.at_ms,
             until_ms: (last.to == PoolState::Down).then_some(now + 22_000),
             history,
+            probes: self.probes(index),
+            probes_ended: Counts::from_iter([("passed", 71), ("failed", u64::from(index == 0) * 9)]),
             connections: (self.online() as f64 * part) as u64,
             standby: u64::from(index == 1) * 2,
             connects: 400,
-            connect_failures: Counts::from_iter([("refused", u64::from(index == 0) * 31)]),
+            connect_failures: Counts::from_iter([("dial", u64::from(index == 0) * 31)]),
             connect_time: Self::latency(12_000, 400),
-            switches_to: Counts::from_iter([("failover", u64::from(self.workers / 2))]),
+            switches_to: Counts::from_iter([
+                ("live", u64::from(self.workers / 2)),
+                ("reconnect", u64::from(self.workers / 10)),
+            ]),
             switch_time: Self::latency(45_000, u64::from(self.workers / 2)),
             verdict_time: Self::latency(middle_us, shares.accepted),
             reject_reasons: Counts::from_iter([

@@ -14,6 +14,7 @@ pub mod page;
 pub mod pool;
 pub mod series;
 pub mod shard;
+pub mod split;
 pub mod worker;
 
 pub use counts::{Counts, Rates, ShareCounts};
@@ -22,9 +23,10 @@ pub use fleet::{Ban, Build, CertificateInfo, ConfigText, LedgerStats, LimitUse, 
 pub use health::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth};
 pub use latency::Latency;
 pub use page::{PoolList, SeriesPage, ShardList, Stats, WorkerDetail, WorkerPage, WorkerRow};
-pub use pool::{Pool, PoolChange, PoolState};
+pub use pool::{Pool, PoolChange, PoolProbe, PoolState};
 pub use series::{Series, Span, Subject};
 pub use shard::Shard;
+pub use split::{Split, SplitPart};
 pub use worker::{Worker, WorkerState, Workers};
 
 /// Writes a fraction that JSON can hold.

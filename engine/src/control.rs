@@ -8,8 +8,9 @@ mod ledger;
 mod moves;
 mod pools;
 mod shard;
+mod split;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit_admin::view::{
     Ban, Build, ConfigText, Counts, DatabaseHealth, DrillReport, HealthFacts, Latency, LimitUse, Pool,
@@ -26,6 +27,7 @@ use crate::figures::{Figures, FleetTotals};
 use crate::process::{self, ProcessFigures};
 use crate::reload::Configured;
 use busy::BusyMeter;
+use split::SplitMeter;
 
 /// The commit that this was built from, where whoever built it said so.
 const COMMIT: &str = match option_env!("BUILD_COMMIT") {
@@ -41,6 +43,7 @@ pub struct Operators {
     busy: BusyMeter,
     /// `None` where no ledger is kept.
     curves: Option<Curves>,
+    splits: SplitMeter,
     /// Tells the process to drain and stop.
     drain: Sender<()>,
 }
@@ -52,28 +55,24 @@ impl Operators {
             let started = Curves::start(ledger);
             started.inspect_err(|error| log::error!("figures over time cannot be read: {error}")).ok()
         });
-        let (started_ms, busy) = (unix_ms(), BusyMeter::default());
-        let operators = Self { figures, config, started_ms, busy, curves, drain };
+        let (started_ms, busy, splits) = (unix_ms(), BusyMeter::default(), SplitMeter::default());
+        let operators = Self { figures, config, started_ms, busy, curves, splits, drain };
         // The first look: from here on there is a span to take shares over.
         operators.busy_shares();
         operators
     }
 
-    /// Every pool. What is not counted per pool is told where there is only one: what all do is what is done there.
-    fn pools(&self, totals: &FleetTotals, shares: &ShareCounts, within: Duration) -> Vec<Pool> {
-        let mut pools = pools::views(&self.figures);
+    /// Every pool, after `within` at the latest.
+    fn pools(&self, totals: &FleetTotals, within: Duration) -> Vec<Pool> {
+        let deadline = Instant::now() + within;
+        let splits = self.splits.splits(&self.figures, within);
+        let mut pools = pools::views(&self.figures, totals, &splits);
         if let Some(curves) = &self.curves {
-            let words = curves.words(self.started_ms * 1_000, within);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let words = curves.words(self.started_ms * 1_000, left);
             for pool in &mut pools {
                 pool.reject_reasons = words.get(&*pool.name).cloned().unwrap_or_default();
             }
-        }
-        if let [only] = pools.as_mut_slice() {
-            for shard in &self.figures.shards {
-                only.connect_time.merge(&shard.vitals.connecting());
-            }
-            (only.hashrate, only.verdict_time) = (totals.hashrate, self.verdict_time());
-            only.shares = shares.clone();
         }
         pools
     }
@@ -153,12 +152,12 @@ impl Control for Operators {
     }
 
     fn snapshot(&self, within: Duration) -> Fleet {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let sum = self.figures.counters();
         let by_shard = self.figures.counters_by_shard();
         let totals = self.figures.fleet(within);
         let shares = ShareCounts { accepted_difficulty: totals.difficulty_accepted, ..shares(&sum) };
-        let pools = self.pools(&totals, &shares, within.saturating_sub(begun.elapsed()));
+        let pools = self.pools(&totals, within.saturating_sub(begun.elapsed()));
         let parts = by_shard.iter().zip(&self.figures.shards).enumerate();
         let parts = parts.zip(self.busy_shares()).zip(&totals.answer_ages_us);
         let by_shard = parts

@@ -1,5 +1,6 @@
 //! The reading ends of everything that shards publish, to be asked from any thread without stopping one.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,26 +8,29 @@ use std::time::Duration;
 use adit_admin::Events;
 use adit_admin::view::{Rates, Workers};
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
 use adit_store::events::EventLog;
+use adit_store::hashrate::Hashrate;
 use adit_store::health::Health;
 use adit_store::record::WorkerKey;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use crate::admission::Admission;
-use crate::buckets::Buckets;
 use crate::clock::Clock;
 use crate::control::drill::Drills;
 use crate::counters::{Counters, Snapshot};
 use crate::history::Memory;
 use crate::latency::{self, Latency};
+use crate::pools::catalogue::PoolEntry;
 use crate::pools::control::PoolsPublished;
 use crate::pools::counters::PoolCounters;
 use crate::roster::Roster;
 use crate::settings::Settings;
 use crate::shard::Mail;
+use crate::shard::fleet::FleetFigures;
 use crate::shard::mailbox::Mailbox;
-use crate::shard::workers::{FleetFigures, WorkerFigures};
+use crate::shard::workers::WorkerFigures;
 use crate::vitals::Vitals;
 use crate::worker_views;
 use crate::workers::Registry;
@@ -43,8 +47,6 @@ pub struct ShardFigures {
     pub counters: Counters,
     /// Its counters per pool.
     pub pool_counters: PoolCounters,
-    /// What its switches took, from wanting another pool for a miner to its first job there.
-    pub switch_times: Buckets,
     /// Its latencies.
     pub latency: Latency,
     /// Signs of life.
@@ -65,8 +67,8 @@ impl ShardFigures {
     }
 }
 
-/// What a shard answered last about all its workers together, and when it was asked.
-pub(crate) type LastAnswer = Option<(FleetFigures, Moment)>;
+/// What a shard answered last about all its workers together at each pool, and when it was asked.
+pub(crate) type LastAnswer = Option<(Vec<(PoolId, FleetFigures)>, Moment)>;
 
 /// What all of them publish. Copies read the same.
 #[derive(Clone, Debug)]
@@ -106,8 +108,19 @@ pub struct FleetTotals {
     pub online_count: usize,
     /// Workers that are known.
     pub known_count: usize,
+    /// What they make at each pool that is configured.
+    pub by_pool: HashMap<PoolId, PoolTotals>,
     /// How old each shard's last answer is: 0 for one that answered just now, `u64::MAX` for one that never did.
     pub answer_ages_us: Vec<u64>,
+}
+
+/// What all workers make together at one pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PoolTotals {
+    /// Their hashrates, those of before the start included.
+    pub hashrate: Rates,
+    /// Sum of the assigned difficulty of the shares that it accepted since the start.
+    pub difficulty_accepted: f64,
 }
 
 impl Figures {
@@ -152,35 +165,67 @@ impl Figures {
         Workers { all, shards_missing: roster.shards_missing as u32 }
     }
 
+    /// Tells of each worker that is known to this run, with its hashrates, those of before the start included, after `within`
+    /// at the latest. Whether all shards answered; if not, some workers are missing.
+    pub(crate) fn each_worker(&self, within: Duration, mut tell: impl FnMut(&WorkerFigures, &Rates)) -> bool {
+        let now_us = self.now_us();
+        let roster = Roster::ask(&self.shards, within, self.clock.now(), now_us);
+        let past = self.memory.get().map(|history| &history.workers);
+        for (key, figures) in &roster.workers {
+            let past = past.and_then(|past| past.get(key)).and_then(|past| past.hashrate.as_ref());
+            tell(figures, &worker_views::rates(Some(&figures.hashrate), past, now_us));
+        }
+        roster.shards_missing == 0
+    }
+
     /// What all workers make together, after `within` at the latest. For a shard that does not answer in time, its last
     /// answer counts: a sum that only grows must not shrink because one is late.
     pub fn fleet(&self, within: Duration) -> FleetTotals {
         let asked_at = self.clock.now();
-        let fleets = Roster::ask_fleet(&self.shards, within, asked_at).fleets;
+        let catalogue = self.pools.catalogue();
+        let fleets = Roster::ask_fleet(&self.shards, catalogue.numbers_count(), within, asked_at).fleets;
         let mut answers = self.answers.lock();
         answers.resize(fleets.len(), None);
         for (last, new) in answers.iter_mut().zip(fleets) {
-            *last = new.map(|fleet| (fleet, asked_at)).or(*last);
-        }
-        let now_us = self.now_us();
-        let mut sum: Option<FleetFigures> = None;
-        for (fleet, _) in answers.iter().flatten() {
-            match &mut sum {
-                Some(sum) => sum.merge(fleet, now_us),
-                None => sum = Some(*fleet),
+            if let Some(fleet) = new {
+                *last = Some((fleet, asked_at));
             }
         }
-        let past = self.memory.get().and_then(|history| history.fleet.as_ref());
+        let now_us = self.now_us();
+        // In order: a sum of fractions in another order is another one, and this one must never shrink.
+        let mut by_pool: BTreeMap<PoolId, FleetFigures> = BTreeMap::new();
+        for (pool, figures) in answers.iter().flatten().flat_map(|(pools, _)| pools) {
+            let sum = by_pool.entry(*pool);
+            sum.and_modify(|sum| sum.merge(figures, now_us)).or_insert(*figures);
+        }
+        let answer_age = |last: &LastAnswer| last.as_ref().map_or(u64::MAX, |(_, at)| asked_at.since_us(*at));
+        let answer_ages_us = answers.iter().map(answer_age).collect();
+        drop(answers);
+        let past = self.memory.get().map(|history| &history.pools);
+        let sum = |all: &mut dyn Iterator<Item = &Hashrate>| {
+            let first = *all.next()?;
+            Some(all.fold(first, |mut sum, one| {
+                sum.merge(one, now_us);
+                sum
+            }))
+        };
+        let present = sum(&mut by_pool.values().map(|figures| &figures.hashrate));
+        let before = past.and_then(|past| sum(&mut past.values()));
+        let of_pool = |entry: &Arc<PoolEntry>| {
+            let figures = by_pool.get(&entry.id);
+            let past = past.and_then(|past| past.get(&entry.settings.name));
+            let hashrate = worker_views::rates(figures.map(|figures| &figures.hashrate), past, now_us);
+            let difficulty_accepted = figures.map_or(0.0, |figures| figures.difficulty_accepted);
+            (entry.id, PoolTotals { hashrate, difficulty_accepted })
+        };
         let (online_count, known_count) = self.registry.online_and_known();
         FleetTotals {
-            hashrate: worker_views::rates(sum.as_ref().map(|sum| &sum.hashrate), past, now_us),
-            difficulty_accepted: sum.map_or(0.0, |sum| sum.difficulty_accepted),
+            hashrate: worker_views::rates(present.as_ref(), before.as_ref(), now_us),
+            difficulty_accepted: by_pool.values().map(|figures| figures.difficulty_accepted).sum(),
             online_count,
             known_count,
-            answer_ages_us: answers
-                .iter()
-                .map(|last| last.map_or(u64::MAX, |(_, at)| asked_at.since_us(at)))
-                .collect(),
+            by_pool: catalogue.pools().map(of_pool).collect(),
+            answer_ages_us,
         }
     }
 

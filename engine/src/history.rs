@@ -27,8 +27,8 @@ const NICENESS: i32 = 10;
 pub(crate) struct History {
     /// Workers by key.
     pub(crate) workers: HashMap<u32, Past>,
-    /// The hashrates of all of them together.
-    pub(crate) fleet: Option<Hashrate>,
+    /// The hashrates of all of them together, at each pool by its name.
+    pub(crate) pools: HashMap<String, Hashrate>,
 }
 
 /// What a worker was. Times are µs since 1970.
@@ -88,12 +88,7 @@ impl History {
         // The hashrates first: the sooner, the less of this run is in them.
         let mut restored = reader.restore_hashrates(now_us)?;
         let mut history = Self::default();
-        for (_, hashrate) in restored.pools.drain(..) {
-            match &mut history.fleet {
-                Some(sum) => sum.merge(&hashrate, now_us),
-                None => history.fleet = Some(hashrate),
-            }
-        }
+        history.pools.extend(restored.pools.drain(..));
         for known in reader.workers_not_seen_since(now_us)?.into_iter().take(WORKERS_COUNT_MAX) {
             let key = registry.keys().worker(&known.name).0;
             let past = Past {

@@ -30,6 +30,7 @@ pub mod roster;
 pub mod settings;
 mod shard;
 pub mod signals;
+mod spread;
 pub mod startup;
 pub mod supervisor;
 pub mod vitals;

@@ -9,19 +9,21 @@ use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use adit_protocol::moment::Moment;
+use adit_protocol::pool::PoolId;
 use crossbeam::channel;
 
 use crate::figures::ShardFigures;
 use crate::shard::Mail;
-use crate::shard::workers::{FleetFigures, PIECE_COUNT_MAX, Question, WorkerFigures};
+use crate::shard::fleet::FleetFigures;
+use crate::shard::workers::{PIECE_COUNT_MAX, Question, WorkerFigures};
 
 /// What shards answered, put together.
 #[derive(Debug, Default)]
 pub struct Roster {
     /// Workers by key.
     pub workers: HashMap<u32, WorkerFigures>,
-    /// What all workers of each shard make together; `None` for one that did not answer in time.
-    pub fleets: Vec<Option<FleetFigures>>,
+    /// What all workers of each shard make together at each pool; `None` for a shard that did not answer in time.
+    pub fleets: Vec<Option<Vec<(PoolId, FleetFigures)>>>,
     /// Shards that did not answer in time.
     pub shards_missing: usize,
 }
@@ -30,23 +32,30 @@ impl Roster {
     /// All workers, after `within` at the latest. `now` and `now_us` are the present on the shards' clock, as a moment and
     /// in µs since 1970.
     pub fn ask(shards: &[ShardFigures], within: Duration, now: Moment, now_us: u64) -> Self {
-        Self::gather(shards, PIECE_COUNT_MAX, within, now, now_us)
+        Self::gather(shards, (PIECE_COUNT_MAX, 0), within, now, now_us)
     }
 
-    /// What all workers make together, after `within` at the latest.
-    pub fn ask_fleet(shards: &[ShardFigures], within: Duration, now: Moment) -> Self {
-        Self::gather(shards, 0, within, now, 0)
+    /// What all workers make together at each of so many pools, after `within` at the latest.
+    pub fn ask_fleet(shards: &[ShardFigures], pools_count: usize, within: Duration, now: Moment) -> Self {
+        Self::gather(shards, (0, pools_count), within, now, 0)
     }
 
-    fn gather(shards: &[ShardFigures], room: usize, within: Duration, now: Moment, now_us: u64) -> Self {
+    /// Asks for as many workers at a time and as many pools as `room` says.
+    fn gather(
+        shards: &[ShardFigures],
+        (room, pools_room): (usize, usize),
+        within: Duration,
+        now: Moment,
+        now_us: u64,
+    ) -> Self {
         let deadline = Instant::now() + within;
         let mut roster =
             Self { shards_missing: shards.len(), fleets: vec![None; shards.len()], ..Self::default() };
         // One question per shard is under way at most, so no answer finds this full.
         let (reply, answers) = channel::bounded(shards.len());
         let ask = |index: usize, from: usize| {
-            let room = Vec::with_capacity(room);
-            let question = Question { index, asked_at: now, from, room, reply: reply.clone() };
+            let (room, pools_room) = (Vec::with_capacity(room), Vec::with_capacity(pools_room));
+            let question = Question { index, asked_at: now, from, room, pools_room, reply: reply.clone() };
             shards.get(index).is_some_and(|shard| send(shard, question))
         };
         let mut under_way = (0..shards.len()).filter(|&index| ask(index, 0)).count();
@@ -63,7 +72,7 @@ impl Roster {
             // Only now: half of a shard would look like one whose other workers left.
             roster.add(std::mem::take(workers), now_us);
             if let Some(fleet) = roster.fleets.get_mut(answer.index) {
-                *fleet = Some(answer.fleet);
+                *fleet = Some(answer.pools);
             }
             roster.shards_missing -= 1;
             under_way -= 1;
@@ -99,6 +108,7 @@ fn merge(into: &mut WorkerFigures, other: WorkerFigures, now_us: u64) {
         into.last_seen_us = other.last_seen_us;
         into.address = other.address;
         into.user_agent = other.user_agent;
+        into.pool = other.pool;
     }
 }
 
@@ -138,7 +148,6 @@ mod tests {
             core: None,
             counters: counters::counters().1,
             pool_counters: crate::pools::counters::pool_counters().1,
-            switch_times: crate::buckets::buckets().1,
             latency: Recorder::new().1,
             vitals: vitals::vitals().1,
             mailbox: Arc::downgrade(&mailbox),
@@ -182,10 +191,12 @@ mod tests {
         assert_eq!((rig.address, &*rig.user_agent), (Some(here(2)), "new/2"), "the newer ones");
         assert_eq!((rig.first_seen_us, rig.last_share_us), (clock.wall_us(Moment(0)), now_us));
         let expected = 2.0 * 1_000.0 * adit_store::hashrate::HASHES_PER_DIFFICULTY;
-        let fleet = Roster::ask_fleet(&figures, PATIENCE, Moment(0));
+        let fleet = Roster::ask_fleet(&figures, 1, PATIENCE, Moment(0));
         assert!(fleet.workers.is_empty(), "nobody asked for them");
-        let mut sum = fleet.fleets[0].unwrap().hashrate;
-        sum.merge(&fleet.fleets[1].unwrap().hashrate, now_us);
+        let [one, other] = [0, 1].map(|shard| fleet.fleets[shard].as_ref().unwrap()[0]);
+        assert_eq!((one.0, other.0), (PoolId(1), PoolId(1)));
+        let mut sum = one.1.hashrate;
+        sum.merge(&other.1.hashrate, now_us);
         for rates in [rig.hashrate, sum] {
             let rate = rates.hashes_per_second(now_us)[0];
             assert!((rate / expected - 1.0).abs() < 0.05, "{rate} for {expected}");

@@ -15,7 +15,6 @@ use thiserror::Error;
 
 use crate::admission::Admission;
 use crate::affinity;
-use crate::buckets;
 use crate::clock::Clock;
 use crate::control::drill::Drills;
 use crate::counters::{self, Counter, Snapshot};
@@ -199,7 +198,6 @@ impl Shard {
         let mailbox = Arc::new(Mailbox::new(ring_eventfd.clone(), park_eventfd.clone()));
         let (writer, counters) = counters::counters();
         let (pool_writer, pool_counters) = pool_counters();
-        let (switch_writer, switch_times) = buckets::buckets();
         let (recorder, latency) = Recorder::new();
         let (vitals_writer, vitals) = vitals::vitals();
         let line = Line::new(number as u32, common.bell.clone());
@@ -219,22 +217,13 @@ impl Shard {
             reserved: common.reserved.clone(),
             reports: common.reports.clone(),
             pool_counters: pool_writer,
-            switch_times: switch_writer,
             books,
             vitals: vitals_writer,
             news,
         };
         let thread = Some(spawn(number, core, seed)?);
         let mailbox_seen = Arc::downgrade(&mailbox);
-        let figures = ShardFigures {
-            core,
-            counters,
-            pool_counters,
-            switch_times,
-            latency,
-            vitals,
-            mailbox: mailbox_seen,
-        };
+        let figures = ShardFigures { core, counters, pool_counters, latency, vitals, mailbox: mailbox_seen };
         Ok((Self { mailbox, thread, line }, figures))
     }
 }

@@ -1,18 +1,13 @@
 //! Signs of life of a shard, beside what it counts: when it last turned, whom it serves at which stage, how soon it
-//! passes jobs on, takes its mail, looks at deadlines and reaches pools. One writer per shard, any number of readers, no locked instruction.
+//! passes jobs on, takes its mail and looks at deadlines. One writer per shard, any number of readers, no locked instruction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use adit_admin::view::Latency;
-use adit_protocol::job::ChainFacts;
 use adit_protocol::moment::Moment;
-use adit_protocol::pool::PoolId;
 
 use crate::buckets::{self, BucketWriter, Buckets};
-
-/// Pools whose jobs are told apart; what jobs of others tell is not shown.
-const POOLS_COUNT_MAX: usize = 64;
 
 /// How far a miner has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,34 +42,6 @@ struct Cells {
     turned_at: AtomicU64,
     thread: AtomicU64,
     stages: [AtomicU64; Stage::ALL.len()],
-    pools: Pools,
-}
-
-/// What jobs told, by the number of their pool.
-#[derive(Debug)]
-struct Pools([PoolCells; POOLS_COUNT_MAX]);
-
-impl Default for Pools {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| PoolCells::default()))
-    }
-}
-
-#[derive(Debug, Default)]
-struct PoolCells {
-    last_job_at: AtomicU64,
-    /// One more than the height, so that 0 is none.
-    block_height: AtomicU64,
-    nbits: AtomicU64,
-}
-
-/// What the jobs of one pool told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolJobs {
-    /// When the last one came.
-    pub last_job_at: Option<Moment>,
-    /// What the last one told of the chain.
-    pub chain: ChainFacts,
 }
 
 /// The reading end. Copies read the same.
@@ -84,7 +51,6 @@ pub struct Vitals {
     job_forwarding: Buckets,
     mailbox: Buckets,
     timers: Buckets,
-    connecting: Buckets,
 }
 
 /// The writing end. There is one, and it stays with its shard.
@@ -97,27 +63,20 @@ pub struct VitalsWriter {
     pub mailbox: BucketWriter,
     /// From a deadline to when it was looked at.
     pub timers: BucketWriter,
-    /// What connecting to a pool took.
-    pub connecting: BucketWriter,
 }
 
 /// Those of a shard that has not begun.
 pub fn vitals() -> (VitalsWriter, Vitals) {
     let cells = Arc::<Cells>::default();
-    let [
-        (job_writer, job_forwarding),
-        (mail_writer, mailbox),
-        (timer_writer, timers),
-        (connect_writer, connecting),
-    ] = [(); 4].map(|()| buckets::buckets());
+    let [(job_writer, job_forwarding), (mail_writer, mailbox), (timer_writer, timers)] =
+        [(); 3].map(|()| buckets::buckets());
     let writer = VitalsWriter {
         cells: cells.clone(),
         job_forwarding: job_writer,
         mailbox: mail_writer,
         timers: timer_writer,
-        connecting: connect_writer,
     };
-    (writer, Vitals { cells, job_forwarding, mailbox, timers, connecting })
+    (writer, Vitals { cells, job_forwarding, mailbox, timers })
 }
 
 impl VitalsWriter {
@@ -132,14 +91,6 @@ impl VitalsWriter {
     #[inline]
     pub fn turned(&mut self, now: Moment) {
         self.cells.turned_at.store(now.0, Relaxed);
-    }
-
-    /// A job came from a pool.
-    pub fn job(&mut self, pool: PoolId, chain: ChainFacts, now: Moment) {
-        let Some(cells) = self.cells.pools.0.get(usize::from(pool.0)) else { return };
-        cells.last_job_at.store(now.0, Relaxed);
-        cells.block_height.store(chain.block_height.map_or(0, |height| u64::from(height) + 1), Relaxed);
-        cells.nbits.store(chain.nbits.map_or(0, u64::from), Relaxed);
     }
 
     /// A miner connected.
@@ -175,19 +126,6 @@ impl Vitals {
         Moment(self.cells.turned_at.load(Relaxed))
     }
 
-    /// What the jobs of a pool told.
-    pub fn jobs(&self, pool: PoolId) -> PoolJobs {
-        let Some(cells) = self.cells.pools.0.get(usize::from(pool.0)) else { return PoolJobs::default() };
-        let some = |cell: &AtomicU64| Some(cell.load(Relaxed)).filter(|&value| value > 0);
-        PoolJobs {
-            last_job_at: some(&cells.last_job_at).map(Moment),
-            chain: ChainFacts {
-                block_height: some(&cells.block_height).and_then(|height| u32::try_from(height - 1).ok()),
-                nbits: some(&cells.nbits).and_then(|nbits| u32::try_from(nbits).ok()),
-            },
-        }
-    }
-
     /// The kernel's number of its thread, 0 before it began.
     pub fn thread(&self) -> u64 {
         self.cells.thread.load(Relaxed)
@@ -216,26 +154,11 @@ impl Vitals {
     pub fn timers(&self) -> Latency {
         self.timers.read()
     }
-
-    /// What connecting to a pool took.
-    pub fn connecting(&self) -> Latency {
-        self.connecting.read()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_job_of_each_pool_is_known() {
-        let (mut writer, vitals) = vitals();
-        let chain = ChainFacts { block_height: Some(0), nbits: Some(0x1703_4219) };
-        writer.job(PoolId(2), chain, Moment(5));
-        writer.job(PoolId(u16::MAX), chain, Moment(6));
-        assert_eq!(vitals.jobs(PoolId(2)), PoolJobs { last_job_at: Some(Moment(5)), chain });
-        assert_eq!([PoolId(1), PoolId(u16::MAX)].map(|pool| vitals.jobs(pool)), [PoolJobs::default(); 2]);
-    }
 
     #[test]
     fn each_miner_is_at_one_stage_and_never_goes_back() {

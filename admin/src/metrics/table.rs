@@ -1,7 +1,7 @@
 //! The table of all metrics.
 
 use super::{Metric, MetricKind, Samples, Scrape};
-use crate::view::{Counts, LedgerStats, Pool, PoolState, Rates, Shard, ShareCounts};
+use crate::view::{Counts, LedgerStats, Pool, PoolState, Rates, Shard, ShareCounts, SplitPart};
 
 const fn counter(
     name: &'static str,
@@ -220,6 +220,14 @@ pub const METRICS: &[Metric] = &[
     gauge("adit_pool_standby_connections", &["pool"], "Connections prepared for a switch.", |s, out| {
         each_pool(s, |name, pool| out.count(&[name], pool.standby));
     }),
+    counter(
+        "adit_pool_probes_total",
+        &["pool", "result"],
+        "Logins made to see whether a pool works.",
+        |s, out| {
+            each_pool(s, |name, pool| counts(out, &[name], &pool.probes_ended));
+        },
+    ),
     counter("adit_pool_connects_total", &["pool"], "Connections made to a pool.", |s, out| {
         each_pool(s, |name, pool| out.count(&[name], pool.connects));
     }),
@@ -259,12 +267,27 @@ pub const METRICS: &[Metric] = &[
         "Hashrate that a pool credited, decaying averages.",
         |s, out| each_pool(s, |name, pool| rates(out, &[name], &pool.hashrate)),
     ),
-    gauge("adit_pool_share_wanted_ratio", &["pool"], "Share of the hashrate by the weights.", |s, out| {
-        each_pool(s, |name, pool| out.value(&[name], pool.share_wanted));
+    gauge("adit_pool_workers", &["pool"], "Workers online that mine at a pool.", |s, out| {
+        each_pool(s, |name, pool| out.count(&[name], pool.split.workers));
     }),
-    gauge("adit_pool_share_achieved_ratio", &["pool"], "Share of the hashrate that it has.", |s, out| {
-        each_pool(s, |name, pool| out.value(&[name], pool.share_achieved));
-    }),
+    gauge(
+        "adit_pool_split_wanted_ratio",
+        &["pool"],
+        "The part of its group's and priority's miners that a pool should have by the weights.",
+        |s, out| each_pool(s, |name, pool| out.value(&[name], pool.split.wanted)),
+    ),
+    gauge(
+        "adit_pool_split_achieved_ratio",
+        &["pool", "by"],
+        "The part of the workers and of the hashrate that a pool has.",
+        |s, out| split(s, out, |part| part.achieved),
+    ),
+    gauge(
+        "adit_pool_split_standard_error_ratio",
+        &["pool", "by"],
+        "By how much the achieved part differs from the wanted one by chance, one standard error.",
+        |s, out| split(s, out, |part| part.standard_error),
+    ),
     counter("adit_pool_jobs_total", &["pool"], "Jobs that a pool sent.", |s, out| {
         each_pool(s, |name, pool| out.count(&[name], pool.jobs));
     }),
@@ -400,6 +423,13 @@ fn each_pool(scrape: &Scrape, mut each: impl FnMut(&str, &Pool)) {
     for pool in &scrape.snapshot.pools {
         each(&pool.name, pool);
     }
+}
+
+fn split(scrape: &Scrape, out: &mut Samples, figure: fn(&SplitPart) -> f64) {
+    each_pool(scrape, |name, pool| {
+        out.value(&[name, "workers"], figure(&pool.split.by_workers));
+        out.value(&[name, "hashrate"], figure(&pool.split.by_hashrate));
+    });
 }
 
 fn ledger(scrape: &Scrape, each: impl FnMut(&LedgerStats)) {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Latency, Rates, ShareCounts};
+use super::{Counts, Latency, Rates, ShareCounts, Split};
 
 /// Whether miners may be sent to a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +56,19 @@ pub struct PoolChange {
     pub reason: String,
 }
 
+/// A login that Adit made by itself, to see whether a pool works.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolProbe {
+    /// When it began.
+    pub at_ms: u64,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Whether the pool did what it should.
+    pub passed: bool,
+    /// How far it came, or what was wrong, in words.
+    pub detail: String,
+}
+
 /// A pool and its counters, all since the start of the process and over all shards.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pool {
@@ -69,12 +82,8 @@ pub struct Pool {
     pub priority: u32,
     /// Its weight among those of the same priority.
     pub weight: u32,
-    /// The share of its priority's hashrate that the weights ask for, 0 to 1.
-    #[serde(serialize_with = "super::finite")]
-    pub share_wanted: f64,
-    /// The share that it has, 0 to 1.
-    #[serde(serialize_with = "super::finite")]
-    pub share_achieved: f64,
+    /// Its part among the pools of its group and priority.
+    pub split: Split,
     /// Whether miners may be sent there.
     pub state: PoolState,
     /// Why it is in that state, in words.
@@ -85,19 +94,23 @@ pub struct Pool {
     pub until_ms: Option<u64>,
     /// The last changes, oldest first, bounded by the engine.
     pub history: Vec<PoolChange>,
+    /// The last probes, oldest first, bounded by the engine.
+    pub probes: Vec<PoolProbe>,
+    /// All probes so far, by result (`passed`, `failed`).
+    pub probes_ended: Counts,
     /// Connections to it now.
     pub connections: u64,
     /// Connections that stand prepared for a switch.
     pub standby: u64,
     /// Connections made.
     pub connects: u64,
-    /// Connections that failed, by reason (`refused`, `timeout`, `handshake`, …).
+    /// Connections that failed, by when: `dial`, `handshake`, or `lost` after they had worked.
     pub connect_failures: Counts,
     /// From the first packet to the connection's being there.
     pub connect_time: Latency,
-    /// Miners moved to it, by reason.
+    /// Miners moved to it, by how: `live` on the connection that they had, or by `reconnect`.
     pub switches_to: Counts,
-    /// From the decision to the first job at the miner, for moves to it.
+    /// From the decision to the first job at the miner, for live moves to it.
     pub switch_time: Latency,
     /// How shares ended.
     pub shares: ShareCounts,
@@ -113,7 +126,7 @@ pub struct Pool {
     pub clean_jobs: u64,
     /// When the last job came.
     pub last_job_ms: Option<u64>,
-    /// The difficulty it set last, over all miners.
+    /// The difficulty of the last share that it gave a verdict on.
     pub difficulty: Option<f64>,
     /// The height of the block that its jobs are for.
     pub block_height: Option<u64>,

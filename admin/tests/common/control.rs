@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use adit_admin::view::{
     Ban, Build, CertificateInfo, ConfigText, Counts, DatabaseHealth, DrillReport, HealthFacts, Latency,
-    LedgerStats, LimitUse, Pool, PoolChange, PoolState, PoolsHealth, ProcessStats, Rates, Series, Shard,
-    ShareCounts, Snapshot, Span, Subject, SystemHealth, Worker, WorkerState, Workers,
+    LedgerStats, LimitUse, Pool, PoolChange, PoolProbe, PoolState, PoolsHealth, ProcessStats, Rates, Series,
+    Shard, ShareCounts, Snapshot, Span, Split, SplitPart, Subject, SystemHealth, Worker, WorkerState,
+    Workers,
 };
 use adit_admin::{AuditRecord, Caller, Command, Control, Done, Refusal};
 
@@ -163,10 +164,18 @@ fn snapshot(workers: u32) -> Snapshot {
         state,
         reason: "all well".into(),
         history: vec![PoolChange { at_ms: 5, from: PoolState::HalfOpen, to: state, reason: "probe".into() }],
+        split: Split {
+            wanted: 0.5,
+            workers: 50,
+            by_workers: SplitPart { achieved: 0.5, standard_error: 0.05 },
+            by_hashrate: SplitPart { achieved: 0.48, standard_error: 0.07 },
+        },
+        probes: vec![PoolProbe { at_ms: 5, took_ms: 70, passed: true, detail: "it answered".into() }],
+        probes_ended: Counts::from_iter([("passed", 1), ("failed", 0)]),
         connections: 50,
-        connect_failures: Counts::from_iter([("refused", 1)]),
+        connect_failures: Counts::from_iter([("dial", 1)]),
         connect_time: latency(),
-        switches_to: Counts::from_iter([("operator", 1)]),
+        switches_to: Counts::from_iter([("live", 1)]),
         switch_time: latency(),
         shares: shares(),
         reject_reasons: Counts::from_iter([("job not found".to_owned(), 3)]),

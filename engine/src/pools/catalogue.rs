@@ -142,6 +142,11 @@ impl Catalogue {
         self.names_matter
     }
 
+    /// Numbers given so far, those of pools that are gone included.
+    pub fn numbers_count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The pool of a number.
     pub fn get(&self, id: PoolId) -> Option<&Arc<PoolEntry>> {
         self.entries.get(usize::from(id.0))?.as_ref()

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit_admin::Events;
 use adit_admin::events::Event;
-use adit_admin::view::PoolState;
+use adit_admin::view::{PoolProbe, PoolState};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
 use crossbeam::channel::{self, Receiver, Sender};
@@ -29,7 +29,7 @@ use super::checks::Checks;
 use super::counters::PoolCounters;
 use super::learned::Learned;
 use super::orders::Orders;
-use super::probe::{Login, ProbeError, Target, probe};
+use super::probe::{Login, ProbeError, Reached, Target, probe};
 use super::reports::{Reports, Sent, reports};
 use super::standing::{Standing, Standings};
 use super::status::{PoolStatus, Statuses};
@@ -131,7 +131,7 @@ pub struct PoolControl {
 struct Probed {
     pool: PoolId,
     began: Moment,
-    result: Result<(), ProbeError>,
+    result: Result<Reached, ProbeError>,
 }
 
 impl PoolControl {
@@ -226,8 +226,13 @@ impl PoolControl {
             let sessions = self.sessions_count(pool);
             let Some(breaker) = self.breakers.get_mut(&pool) else { continue };
             breaker.set_sessions(u32::try_from(sessions).unwrap_or(u32::MAX));
+            let reason = breaker.reason();
             let transition = breaker.report(at, report, began, self.dice.roll());
+            let is_reason_new = breaker.reason() != reason;
             self.went(pool, transition);
+            if is_reason_new && transition.is_none() {
+                self.publish_status(pool);
+            }
         }
     }
 
@@ -239,8 +244,17 @@ impl PoolControl {
         if breaker.state().is_usable() && result.as_ref().is_err_and(ProbeError::is_ours) {
             return;
         }
-        let result = result.as_ref().map(|&()| ()).map_err(ProbeError::failure);
         let now = self.clock.now();
+        self.published.statuses.probed(
+            *pool,
+            PoolProbe {
+                at_ms: unix_ms(*began, now),
+                took_ms: now.since_us(*began) / 1_000,
+                passed: result.is_ok(),
+                detail: result.as_ref().map_or_else(ToString::to_string, ToString::to_string),
+            },
+        );
+        let result = result.as_ref().map(|_| ()).map_err(ProbeError::failure);
         let transition = breaker.probed(now, result, *began, self.dice.roll());
         self.checks.follow(*pool, breaker.state(), now);
         self.went(*pool, transition);
@@ -351,9 +365,14 @@ impl PoolControl {
     fn start_probe(&self, entry: &PoolEntry) {
         let timeouts = &entry.settings.timeouts;
         let password = entry.terms().password.unwrap_or_else(|| PASSWORD_DEFAULT.into());
+        let known = self.workers.known_name(entry.id);
+        let is_known = known.is_some();
+        // Nobody was accepted anywhere yet: many pools know an account without a miner's name behind it.
+        let name =
+            known.or_else(|| entry.settings.name_rule.account().map(|account| account.as_bytes().into()));
         let target = Target {
             addresses: entry.addresses().newest(),
-            login: self.workers.known_name(entry.id).map(|name| Login { name, password }),
+            login: name.map(|name| Login { name, password, is_known }),
             connect: Duration::from_millis(timeouts.connect_ms),
             reply: Duration::from_millis(timeouts.handshake_reply_ms),
             first_job: Duration::from_millis(timeouts.first_job_ms),
@@ -415,7 +434,7 @@ impl PoolControl {
             reason: breaker.reason().to_string(),
             since_ms: unix_ms(breaker.since(), now),
             until_ms,
-            history: Vec::new(),
+            ..PoolStatus::default()
         };
         self.published.statuses.set(pool, status);
     }

@@ -27,8 +27,8 @@ const AUTHORIZE_ID: u64 = 2;
 pub struct Target {
     /// Where it may be, in the order to try.
     pub addresses: Arc<[SocketAddr]>,
-    /// A name that the pool knows, as it stands between the quotes, and the password for it, the same. Without one the
-    /// probe can only subscribe, and is content with that.
+    /// A name that the pool should know, and the password for it. Without one the probe can only subscribe, and is content
+    /// with that.
     pub login: Option<Login>,
     /// For the connection.
     pub connect: Duration,
@@ -45,6 +45,32 @@ pub struct Login {
     pub name: Box<[u8]>,
     /// The password.
     pub password: Box<str>,
+    /// Whether a pool accepted a miner by this name. One that is only a guess may be refused by a pool that works.
+    pub is_known: bool,
+}
+
+/// How far a probe came with a pool that does what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// It took a name, and gave a job.
+    Job,
+    /// It answered. More cannot be asked for without a name.
+    Answer,
+    /// It answered, and refused a name that was only a guess, with these words.
+    AnswerToGuess(String),
+}
+
+impl std::fmt::Display for Reached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Job => f.write_str("it took a name and gave a job"),
+            Self::Answer => f.write_str("it answered; no name is known yet to log in with"),
+            Self::AnswerToGuess(words) => write!(
+                f,
+                "it answered; no miner's name is known yet to log in with, and the account alone was refused: {words}"
+            ),
+        }
+    }
 }
 
 impl std::fmt::Debug for Login {
@@ -83,17 +109,21 @@ pub enum ProbeError {
 }
 
 /// Logs in and waits for a job.
-pub fn probe(target: &Target) -> Result<(), ProbeError> {
+pub fn probe(target: &Target) -> Result<Reached, ProbeError> {
     let mut talk = Talk::connect(target)?;
     talk.send(&json!({"id": SUBSCRIBE_ID, "method": "mining.subscribe", "params": [USER_AGENT]}).to_string());
     talk.await_answer(SUBSCRIBE_ID, "its answer to subscribe", target.reply)?;
-    let Some(Login { name, password }) = &target.login else { return Ok(()) };
+    let Some(Login { name, password, is_known }) = &target.login else { return Ok(Reached::Answer) };
     let name = String::from_utf8_lossy(name);
     talk.send(&format!(
         r#"{{"id":{AUTHORIZE_ID},"method":"mining.authorize","params":["{name}","{password}"]}}"#
     ));
-    talk.await_answer(AUTHORIZE_ID, "its answer to authorize", target.reply)?;
-    talk.await_job(target.first_job)
+    match talk.await_answer(AUTHORIZE_ID, "its answer to authorize", target.reply) {
+        Err(ProbeError::NameRefused(words)) if !is_known => return Ok(Reached::AnswerToGuess(words)),
+        answer => answer?,
+    }
+    talk.await_job(target.first_job)?;
+    Ok(Reached::Job)
 }
 
 /// One connection, line by line.
@@ -266,7 +296,7 @@ mod tests {
             }
             seen
         });
-        let login = Login { name: b"acc.rig"[..].into(), password: "x".into() };
+        let login = Login { name: b"acc.rig"[..].into(), password: "x".into(), is_known: true };
         let target = Target {
             addresses: Arc::new([address]),
             login: Some(login),
@@ -280,7 +310,7 @@ mod tests {
     #[test]
     fn a_pool_is_back_when_it_took_the_name_and_gave_a_job() {
         let (target, pool) = pool(&[&[SUBSCRIBED], &[AUTHORISED, JOB]], true);
-        probe(&target).unwrap();
+        assert_eq!(probe(&target).unwrap(), Reached::Job);
         let seen = pool.join().unwrap();
         assert!(seen[0].contains("mining.subscribe"), "{seen:?}");
         assert_eq!(seen[1], r#"{"id":2,"method":"mining.authorize","params":["acc.rig","x"]}"#);
@@ -297,8 +327,24 @@ mod tests {
     fn without_a_name_a_subscription_is_all_that_can_be_asked() {
         let (mut target, pool) = pool(&[&[SUBSCRIBED]], true);
         target.login = None;
-        probe(&target).unwrap();
+        assert_eq!(probe(&target).unwrap(), Reached::Answer);
         pool.join().unwrap();
+    }
+
+    #[test]
+    fn a_pool_that_refuses_a_guess_works_and_one_that_takes_it_must_give_a_job() {
+        const REFUSED: &str = r#"{"id":2,"result":false,"error":[24,"no rig",null]}"#;
+        let guess = |(mut target, pool): (Target, JoinHandle<Vec<String>>)| {
+            target.login.as_mut().unwrap().is_known = false;
+            target.first_job = SHORT;
+            let result = probe(&target);
+            pool.join().unwrap();
+            result
+        };
+        let refused = guess(pool(&[&[SUBSCRIBED], &[REFUSED]], true)).unwrap();
+        assert!(refused.to_string().ends_with("the account alone was refused: no rig"), "{refused}");
+        assert!(matches!(guess(pool(&[&[SUBSCRIBED], &[AUTHORISED]], true)), Err(ProbeError::NoJob)));
+        assert_eq!(guess(pool(&[&[SUBSCRIBED], &[AUTHORISED, JOB]], true)).unwrap(), Reached::Job);
     }
 
     #[test]

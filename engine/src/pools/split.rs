@@ -4,15 +4,16 @@
 //! the miners are. If each miner with hashrate `r` goes to a pool with probability `p`, the pool's part of the hashrate has
 //! the standard error `sqrt(p (1 - p) sum(r²)) / sum(r)`: two parts in three lie within one, nineteen in twenty within two.
 
-/// Hashrates of miners as they are added up, by pool.
-#[derive(Clone, Debug, Default)]
+/// Miners and their hashrates as they are added up, at one pool or at several.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
+    /// Miners, those without a hashrate included.
+    pub count: u64,
     sum: f64,
     sum_of_squares: f64,
-    by_pool: Vec<f64>,
 }
 
-/// One pool's part of the hashrate.
+/// One pool's part of something.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
     /// What it should be, from 0 to 1.
@@ -33,32 +34,40 @@ impl Share {
 }
 
 impl Tally {
-    /// Nothing yet, for so many pools.
-    pub fn new(pools_count: usize) -> Self {
-        Self { by_pool: vec![0.0; pools_count], ..Self::default() }
-    }
-
-    /// A miner with this hashrate is at pool number `pool`. Nothing is added for a number that is no pool's.
-    pub fn add(&mut self, pool: usize, hashrate: f64) {
-        if let Some(of_pool) = self.by_pool.get_mut(pool)
-            && hashrate.is_finite()
-            && hashrate > 0.0
-        {
-            *of_pool += hashrate;
+    /// A miner more. What is no hashrate counts as none.
+    pub fn add(&mut self, hashrate: f64) {
+        self.count += 1;
+        if hashrate.is_finite() && hashrate > 0.0 {
             self.sum += hashrate;
             self.sum_of_squares += hashrate * hashrate;
         }
     }
 
-    /// Pool number `pool`'s part, where `wanted` of the hashrate should be.
-    pub fn share(&self, pool: usize, wanted: f64) -> Share {
-        let of_pool = self.by_pool.get(pool).copied().unwrap_or_default();
-        if self.sum <= 0.0 {
-            return Share { wanted, achieved: 0.0, standard_error: 1.0 };
-        }
-        let variance = (wanted * (1.0 - wanted)).max(0.0) * self.sum_of_squares;
-        Share { wanted, achieved: of_pool / self.sum, standard_error: variance.sqrt() / self.sum }
+    /// Adds the miners of another pool.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.sum_of_squares += other.sum_of_squares;
     }
+
+    /// The part of the hashrate that these have of `all`, where `wanted` of it should be.
+    pub fn part_of(&self, all: &Self, wanted: f64) -> Share {
+        share(wanted, self.sum, all.sum, all.sum_of_squares)
+    }
+
+    /// The part of the miners, the same.
+    pub fn count_of(&self, all: &Self, wanted: f64) -> Share {
+        let count = all.count as f64;
+        share(wanted, self.count as f64, count, count)
+    }
+}
+
+fn share(wanted: f64, part: f64, sum: f64, sum_of_squares: f64) -> Share {
+    if sum <= 0.0 {
+        return Share { wanted, achieved: 0.0, standard_error: 1.0 };
+    }
+    let variance = (wanted * (1.0 - wanted)).max(0.0) * sum_of_squares;
+    Share { wanted, achieved: part / sum, standard_error: variance.sqrt() / sum }
 }
 
 #[cfg(test)]
@@ -68,33 +77,46 @@ mod tests {
     use super::*;
     use crate::settings::{GroupSettings, PoolSettings};
 
+    fn tally(hashrates: impl IntoIterator<Item = f64>) -> Tally {
+        hashrates.into_iter().fold(Tally::default(), |mut tally, hashrate| {
+            tally.add(hashrate);
+            tally
+        })
+    }
+
+    fn sum(one: &Tally, other: &Tally) -> Tally {
+        let mut sum = *one;
+        sum.merge(other);
+        sum
+    }
+
     #[test]
     fn equal_miners_have_the_error_of_a_coin() {
-        let mut tally = Tally::new(2);
-        (0..1_000).for_each(|n| tally.add(n % 2, 5.0));
-        let share = tally.share(0, 0.5);
-        assert!((share.achieved - 0.5).abs() < 1e-9);
-        assert!((share.standard_error - (0.25_f64 / 1_000.0).sqrt()).abs() < 1e-9);
+        let half = tally([5.0; 500]);
+        let all = sum(&half, &half);
+        for share in [half.part_of(&all, 0.5), half.count_of(&all, 0.5)] {
+            assert!((share.achieved - 0.5).abs() < 1e-9);
+            assert!((share.standard_error - (0.25_f64 / 1_000.0).sqrt()).abs() < 1e-9);
+        }
     }
 
     #[test]
     fn one_great_miner_makes_every_split_uncertain() {
-        let mut tally = Tally::new(2);
-        (0..100).for_each(|n| tally.add(n % 2, 1.0));
-        tally.add(0, 900.0);
-        let share = tally.share(0, 0.5);
+        let (one, other) = (tally([[1.0; 50].as_slice(), &[900.0]].concat()), tally([1.0; 50]));
+        let all = sum(&one, &other);
+        let share = one.part_of(&all, 0.5);
         assert!(share.achieved > 0.9 && share.standard_error > 0.4 && share.is_as_wanted(), "{share:?}");
+        assert!(one.count_of(&all, 0.5).standard_error < 0.06, "their number is not");
         assert!(!Share { wanted: 0.5, achieved: 0.6, standard_error: 0.02 }.is_as_wanted());
     }
 
     #[test]
     fn without_hashrate_nothing_is_claimed() {
-        let mut tally = Tally::new(1);
-        tally.add(0, f64::NAN);
-        tally.add(0, -1.0);
-        tally.add(7, 1.0);
-        assert_eq!(tally.share(0, 1.0), Share { wanted: 1.0, achieved: 0.0, standard_error: 1.0 });
-        assert!(tally.share(9, 0.0).achieved.abs() < f64::EPSILON);
+        let tally = tally([f64::NAN, -1.0]);
+        assert_eq!(tally.part_of(&tally, 1.0), Share { wanted: 1.0, achieved: 0.0, standard_error: 1.0 });
+        let share = tally.count_of(&tally, 1.0);
+        assert_eq!(share, Share { wanted: 1.0, achieved: 1.0, standard_error: 0.0 });
+        assert!(Tally::default().count_of(&Tally::default(), 0.3).achieved.abs() < f64::EPSILON);
     }
 
     #[test]
@@ -110,15 +132,15 @@ mod tests {
         let plan = Plan::new(&[group], pools.iter().enumerate());
         let shares: Vec<_> = (0..FARMS_COUNT)
             .map(|farm| {
-                let mut tally = Tally::new(2);
+                let mut tallies = [Tally::default(); 2];
                 for n in 0..300_u32 {
                     // Names that no number tells apart, and machines of three sizes.
                     let name = format!("{farm}.{}", "x".repeat(n as usize));
                     let miner = MinerKey::of_worker(name.as_bytes());
                     let hashrate = [1.0, 10.0, 100.0][n as usize % 3];
-                    tally.add(plan.choose(0, miner, |_| true).expect("a pool"), hashrate);
+                    tallies[plan.choose(0, miner, |_| true).expect("a pool")].add(hashrate);
                 }
-                tally.share(0, 0.75)
+                tallies[0].part_of(&sum(&tallies[0], &tallies[1]), 0.75)
             })
             .collect();
         let part = |is_within: fn(&Share) -> bool| {

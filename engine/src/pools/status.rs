@@ -1,15 +1,18 @@
 //! How pools are and why, in words and times, for operators to read. Written by the control at each transition; shards
 //! read [`Standings`](super::standing::Standings) instead.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use adit_admin::view::{PoolChange, PoolState};
+use adit_admin::view::{PoolChange, PoolProbe, PoolState};
 use adit_protocol::pool::PoolId;
 use parking_lot::Mutex;
 
 /// Changes remembered per pool.
 const HISTORY_COUNT_MAX: usize = 32;
+
+/// Probes remembered per pool: those of a quarter of an hour where nobody mines.
+const PROBES_COUNT_MAX: usize = 16;
 
 /// How one pool is.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +29,10 @@ pub struct PoolStatus {
     pub until_ms: Option<u64>,
     /// The last changes, oldest first.
     pub history: Vec<PoolChange>,
+    /// The last probes, oldest first.
+    pub probes: VecDeque<PoolProbe>,
+    /// Probes so far that found it to work, and that did not.
+    pub probes_ended: [u64; 2],
 }
 
 /// How all pools are. Copies are one.
@@ -38,11 +45,13 @@ impl Statuses {
         self.0.lock().get(&pool).cloned().unwrap_or_default()
     }
 
-    /// Notes how a pool is from now on. The history grows when its state is another.
+    /// Notes how a pool is from now on. The history grows when its state is another than before.
     pub fn set(&self, pool: PoolId, mut status: PoolStatus) {
         let mut statuses = self.0.lock();
-        let known = statuses.entry(pool).or_default();
+        let known = statuses.entry(pool).or_insert_with(|| status.clone());
         status.history = std::mem::take(&mut known.history);
+        status.probes = std::mem::take(&mut known.probes);
+        status.probes_ended = known.probes_ended;
         if status.state != known.state {
             if status.history.len() >= HISTORY_COUNT_MAX {
                 status.history.remove(0);
@@ -55,6 +64,18 @@ impl Statuses {
             });
         }
         *known = status;
+    }
+
+    /// Notes what came of a probe.
+    pub fn probed(&self, pool: PoolId, probe: PoolProbe) {
+        let mut statuses = self.0.lock();
+        let known = statuses.entry(pool).or_default();
+        let [passed, failed] = &mut known.probes_ended;
+        *(if probe.passed { passed } else { failed }) += 1;
+        if known.probes.len() >= PROBES_COUNT_MAX {
+            known.probes.pop_front();
+        }
+        known.probes.push_back(probe);
     }
 }
 
@@ -76,5 +97,18 @@ mod tests {
         assert_eq!(history.len(), HISTORY_COUNT_MAX);
         assert!(history.iter().all(|change| change.from != change.to));
         assert_eq!(history.last().map(|change| change.at_ms), Some(2 * HISTORY_COUNT_MAX as u64 - 1));
+    }
+
+    #[test]
+    fn probes_are_counted_and_the_last_ones_kept_whatever_the_state_is() {
+        let statuses = Statuses::default();
+        let pool = PoolId(1);
+        for n in 0..2 * PROBES_COUNT_MAX as u64 {
+            statuses.probed(pool, PoolProbe { at_ms: n, passed: n % 4 == 0, ..PoolProbe::default() });
+            statuses.set(pool, PoolStatus::default());
+        }
+        let status = statuses.of(pool);
+        assert_eq!((status.probes.len(), status.probes_ended), (PROBES_COUNT_MAX, [8, 24]));
+        assert_eq!(status.probes.back().map(|probe| probe.at_ms), Some(2 * PROBES_COUNT_MAX as u64 - 1));
     }
 }

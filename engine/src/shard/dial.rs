@@ -54,7 +54,8 @@ impl Plane {
         let Some(dialling) = &place.dialling else { return self.wire_moved(key, side) };
         let Err(error) = result else {
             let left_us = dialling.until.since_us(self.now);
-            self.vitals.connecting.record((dialling.connect_ms * 1_000).saturating_sub(left_us));
+            let took_us = (dialling.connect_ms * 1_000).saturating_sub(left_us);
+            self.pool_counters.connected(place.pool, took_us);
             if let Some(entry) = self.pools.catalogue.get(place.pool) {
                 entry.addresses().begin_with(dialling.present_index());
             }

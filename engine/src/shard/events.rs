@@ -9,7 +9,6 @@ use super::pair::Key;
 use super::plane::Plane;
 use crate::counters::Counter;
 use crate::pools::breaker::Failure;
-use crate::pools::counters::PoolCounter;
 use crate::vitals::Stage;
 
 impl Plane {
@@ -102,8 +101,7 @@ impl Plane {
     fn job_came(&mut self, pool: PoolId, clean: bool, chain: ChainFacts) {
         self.counters.count(Counter::Jobs);
         self.jobs_planned += 1;
-        self.vitals.job(pool, chain, self.now);
-        self.pool_counters.count(pool, if clean { PoolCounter::CleanJobs } else { PoolCounter::Jobs });
+        self.pool_counters.job(pool, clean, chain, self.now);
         self.news.job(self.pool_keys.of(pool), clean, chain.block_height, self.now);
     }
 
@@ -119,12 +117,14 @@ impl Plane {
     /// The pool accepted a name of a session.
     fn authorised(&mut self, key: Key, worker: u32) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let pool = self.pool_keys.of(pair.session.pool());
+        let at = pair.session.pool();
+        let pool = self.pool_keys.of(at);
         self.vitals.reached(&mut pair.record.stage, Stage::Authorised);
         self.news.authorised(pair.record.peer(), worker, pool, pair.session.user_agent(), self.now);
         if !pair.workers.contains(&worker) {
             pair.workers.push(worker);
             self.workers.arrived(worker, pair.record.address, pair.session.user_agent(), self.now);
+            self.workers.mines_at(worker, at);
         }
         if let Some(books) = &mut self.books {
             books.authorised(&mut pair.record, &pair.session, worker, self.now);
@@ -134,7 +134,7 @@ impl Plane {
     /// The one place where a share that ended is entered into the books.
     fn account(&mut self, key: Key, share: &ClosedShare) {
         self.counters.share(share.outcome, share.class);
-        self.pool_counters.share(share.pool, share.outcome);
+        self.pool_counters.share(share, self.now);
         if self.drill.is_some() {
             self.drill_share(key, share);
         }

@@ -17,6 +17,7 @@ pub mod drill;
 mod ending;
 mod events;
 mod exchange;
+pub mod fleet;
 mod judging;
 pub mod kept;
 pub mod mailbox;
@@ -42,7 +43,6 @@ use adit_protocol::pool::{PoolId, Router};
 use adit_protocol::session::{SessionSettings, Shared};
 
 use crate::admission::Admission;
-use crate::buckets::BucketWriter;
 use crate::clock::Clock;
 use crate::counters::CounterWriter;
 use crate::latency::Recorder;
@@ -136,8 +136,6 @@ pub struct Seed {
     pub reports: Reports,
     /// What it counts per pool.
     pub pool_counters: PoolCounterWriter,
-    /// What it takes from wanting another pool for a miner to its first job there.
-    pub switch_times: BucketWriter,
     /// The way into the ledger, if one is kept.
     pub books: Option<Books>,
     /// Signs of life.

@@ -364,12 +364,12 @@ impl Plane {
         }
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let worker = pair.workers.first().copied().unwrap_or(adit_protocol::workers::NO_WORKER);
+        pair.workers.iter().for_each(|&worker| self.workers.mines_at(worker, to));
         let took_us = now.since_us(began);
         if reason == MoveReason::Placement {
             self.counters.count(Counter::PlacedLive);
         }
-        self.pool_counters.count(to, PoolCounter::LiveTo);
-        self.switch_times.record(took_us);
+        self.pool_counters.switched_to(to, took_us);
         self.news.switched(worker, (from_key, to_key), reason_label(reason), true, took_us, now);
         self.drill_switched(key, to, reason, took_us);
         let _ = self.begin_wanted(key);

@@ -26,7 +26,6 @@ use super::wheel::Wheel;
 use super::workers::{WORKERS_COUNT_MAX, Workers};
 use super::{Mail, Seed};
 use crate::admission::Admission;
-use crate::buckets::BucketWriter;
 use crate::clock::Clock;
 use crate::counters::{Counter, CounterWriter};
 use crate::dice::Dice;
@@ -114,8 +113,6 @@ pub(super) struct Plane {
     pub(super) drill: Option<Drill>,
     /// When the next order of an operator is over.
     pub(super) orders_end_at: Moment,
-    /// What switches took.
-    pub(super) switch_times: BucketWriter,
     pub(super) dice: Dice,
     /// When Adit stops: the moment at which everything is closed, come what may.
     pub(super) stop_at: Option<Moment>,
@@ -177,7 +174,6 @@ impl Plane {
             moves_queued: VecDeque::new(),
             drill: None,
             orders_end_at: Moment::NEVER,
-            switch_times: seed.switch_times,
             dice: Dice::default(),
             stop_at: None,
             rings_at: Moment::NEVER,

@@ -142,7 +142,6 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
         reserved: Reserved::default(),
         reports,
         pool_counters: pool_counters().0,
-        switch_times: crate::buckets::buckets().0,
         books: Some(Books::new(outbox, clock, 0)),
         vitals: vitals::vitals().0,
         news: Desk::new(line.clone(), events, clock),
@@ -218,6 +217,7 @@ fn a_share_from_socket_to_verdict_allocates_nothing() {
         asked_at: Moment(0),
         from: 1,
         room: Vec::with_capacity(1),
+        pools_room: Vec::new(),
         reply,
     });
     let worker = answer.try_recv().unwrap().workers.remove(0);

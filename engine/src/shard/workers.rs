@@ -15,6 +15,7 @@ use adit_store::hashrate::Hashrate;
 use adit_store::tally::{CLASSES_COUNT, class_index, credited};
 use crossbeam::channel::Sender;
 
+use super::fleet::{Fleet, FleetFigures};
 use crate::clock::Clock;
 use crate::news::bursts::{Burst, Watch};
 use crate::workers::Registry;
@@ -122,23 +123,6 @@ impl WorkerFigures {
     }
 }
 
-/// All workers of a shard.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FleetFigures {
-    /// Their hashrates.
-    pub hashrate: Hashrate,
-    /// Sum of the assigned difficulty of their accepted shares.
-    pub difficulty_accepted: f64,
-}
-
-impl FleetFigures {
-    /// Adds what another shard's workers make.
-    pub fn merge(&mut self, other: &Self, now_us: u64) {
-        self.hashrate.merge(&other.hashrate, now_us);
-        self.difficulty_accepted += other.difficulty_accepted;
-    }
-}
-
 /// Asks a shard for a piece of its figures.
 #[derive(Debug)]
 pub struct Question {
@@ -151,6 +135,8 @@ pub struct Question {
     /// Where the copies go: as many as there is room for, [`PIECE_COUNT_MAX`] at most. The reader makes the room, so that
     /// the shard need not.
     pub room: Vec<WorkerFigures>,
+    /// The same for what all workers make together.
+    pub pools_room: Vec<(PoolId, FleetFigures)>,
     /// Where the answer goes, if there is room for it.
     pub reply: Sender<Answer>,
 }
@@ -164,8 +150,8 @@ pub struct Answer {
     pub workers: Vec<WorkerFigures>,
     /// Whether there are entries behind them.
     pub has_more: bool,
-    /// All workers together.
-    pub fleet: FleetFigures,
+    /// All workers together, at each pool that accepted anything.
+    pub pools: Vec<(PoolId, FleetFigures)>,
 }
 
 /// The figures of one shard. An entry is given away only where all are taken, and what was counted in it goes on in that
@@ -175,7 +161,7 @@ pub struct Answer {
 pub(crate) struct Workers {
     clock: Clock,
     registry: Arc<Registry>,
-    fleet: FleetFigures,
+    fleet: Fleet,
     entries: Vec<WorkerFigures>,
     /// Whether its rejects are news; by index of the entry.
     watches: Vec<Watch>,
@@ -192,7 +178,7 @@ impl Workers {
         Self {
             clock,
             registry,
-            fleet: FleetFigures { hashrate: Hashrate::new(now_us), difficulty_accepted: 0.0 },
+            fleet: Fleet::new(now_us),
             entries: vec![WorkerFigures::new(NO_WORKER, now_us)],
             watches: vec![Watch::default()],
             index_of: vec![OTHERS],
@@ -215,6 +201,13 @@ impl Workers {
         }
     }
 
+    /// The pool at which a worker mines from now on.
+    pub(super) fn mines_at(&mut self, worker: u32, pool: PoolId) {
+        if let Some(entry) = self.entry(worker) {
+            entry.pool = pool;
+        }
+    }
+
     /// A connection on which the name was accepted ended.
     pub(super) fn left(&mut self, worker: u32, now: Moment) {
         self.registry.left(worker);
@@ -232,8 +225,7 @@ impl Workers {
         let accepted = share.outcome == Outcome::Accepted;
         let difficulty = credited(share.difficulty);
         if accepted {
-            self.fleet.hashrate.credit(difficulty, now_us);
-            self.fleet.difficulty_accepted += difficulty;
+            self.fleet.credit(share.pool, difficulty, now_us);
         }
         let index = self.index_of(share.worker);
         let entry = self.entries.get_mut(index)?;
@@ -252,13 +244,14 @@ impl Workers {
 
     /// Copies what was asked for. Takes no memory, and never waits for the reader.
     pub(crate) fn answer(&self, question: Question) {
-        let Question { index, from, room: mut workers, reply, .. } = question;
+        let Question { index, from, room: mut workers, pools_room: mut pools, reply, .. } = question;
+        self.fleet.copy_into(&mut pools);
         workers.clear();
         let rest = self.entries.get(from..).unwrap_or_default();
         let count = rest.len().min(workers.capacity()).min(PIECE_COUNT_MAX);
         workers.extend(rest.iter().take(count).cloned());
         // A reader that waits no more does not want it.
-        let _ = reply.try_send(Answer { index, workers, has_more: count < rest.len(), fleet: self.fleet });
+        let _ = reply.try_send(Answer { index, workers, has_more: count < rest.len(), pools });
     }
 
     #[inline]
@@ -358,6 +351,7 @@ pub(crate) mod tests {
             asked_at: Moment(0),
             from,
             room: Vec::with_capacity(room),
+            pools_room: Vec::with_capacity(1),
             reply,
         });
         answer.try_recv().unwrap()
@@ -389,7 +383,7 @@ pub(crate) mod tests {
         assert_eq!(rig.shares.rejected[class_index(Some(RejectClass::Stale))], 1);
         assert_eq!(rig.shares.refused_here[class_index(Some(RejectClass::Duplicate))], 1);
         assert!((rig.shares.difficulty_accepted - 2_000.0).abs() < 1e-9);
-        assert!((answer.fleet.difficulty_accepted - 3_000.0).abs() < 1e-9);
+        assert!((answer.pools[0].1.difficulty_accepted - 3_000.0).abs() < 1e-9);
         assert!(rig.best_difficulty.abs() < 1e-9, "none was checked");
         workers.left(7, Moment(9));
         let rig = &ask(&workers, 1, 1).workers[0];
@@ -460,6 +454,7 @@ pub(crate) mod tests {
                 asked_at: Moment(0),
                 from,
                 room: Vec::with_capacity(2 * PIECE_COUNT_MAX),
+                pools_room: Vec::with_capacity(1),
                 reply,
             };
             let allocations = allocation_counter::measure(|| workers.answer(question));
@@ -479,10 +474,14 @@ pub(crate) mod tests {
     #[test]
     fn a_reader_that_is_gone_is_not_waited_for() {
         let workers = workers(1);
+        let ask = |reply| {
+            let (room, pools_room) = (Vec::new(), Vec::new());
+            workers.answer(Question { index: 0, asked_at: Moment(0), from: 0, room, pools_room, reply });
+        };
         let (reply, _) = channel::bounded(0);
-        workers.answer(Question { index: 0, asked_at: Moment(0), from: 0, room: Vec::new(), reply });
+        ask(reply);
         let (reply, answer) = channel::bounded(0);
-        workers.answer(Question { index: 0, asked_at: Moment(0), from: 0, room: Vec::new(), reply });
+        ask(reply);
         assert!(answer.try_recv().is_err());
     }
 
@@ -490,6 +489,8 @@ pub(crate) mod tests {
     fn shares_allocate_nothing() {
         let mut workers = workers(10);
         workers.arrived(1, HERE, "", Moment(0));
+        // A pool's first share makes room for the pool.
+        workers.share(&share(1, Outcome::Accepted, None), Moment(0));
         let allocations = allocation_counter::measure(|| {
             for n in 0..1_000 {
                 workers.share(&share(n % 3, Outcome::Accepted, None), Moment(u64::from(n) << 20));

@@ -143,6 +143,11 @@ impl NameRule {
         Ok(Self { account, template: Some(template), part_bytes_max })
     }
 
+    /// The operator's account, if there is one.
+    pub fn account(&self) -> Option<&str> {
+        (!self.account.is_empty()).then_some(&*self.account)
+    }
+
     /// Whether names are passed on as they came.
     pub fn is_untouched(&self) -> bool {
         self.template.is_none()

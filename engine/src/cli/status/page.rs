@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use adit_admin::health::{Status, Verdict};
-use adit_admin::view::{DrillPhase, DrillReport, Pool, PoolState, Stats};
+use adit_admin::view::{DrillPhase, DrillReport, Pool, PoolState, SplitPart, Stats};
 
 /// Longest name of a pool that keeps its column.
 const NAME_CHARS: usize = 16;
@@ -59,8 +59,26 @@ impl Page<'_> {
         if pool.standby > 0 {
             write!(f, "  {} stand ready", Count(pool.standby))?;
         }
-        if !pool.reason.is_empty() {
+        // Why something works is of no use to anybody.
+        if pool.state != PoolState::Up && !pool.reason.is_empty() {
             write!(f, "  {}", pool.reason)?;
+        }
+        f.write_char('\n')?;
+        if self.pools.len() > 1 { Self::split(f, pool) } else { Ok(()) }
+    }
+
+    /// Where there is a choice: what its weight asks for, what came of it, and what moving miners there took.
+    fn split(f: &mut fmt::Formatter<'_>, Pool { split, switch_time, .. }: &Pool) -> fmt::Result {
+        write!(f, "     {:NAME_CHARS$} wanted {}", "", part(split.wanted))?;
+        if split.workers > 0 {
+            let SplitPart { achieved, standard_error } = split.by_hashrate;
+            write!(f, ", has {} ± {} of the hashrate", part(achieved), part(standard_error))?;
+            let SplitPart { achieved, standard_error } = split.by_workers;
+            write!(f, ", {} ± {} of the workers", part(achieved), part(standard_error))?;
+        }
+        if switch_time.count > 0 {
+            let (p50, p99) = (Micros(switch_time.p50_us), Micros(switch_time.p99_us));
+            write!(f, "; {} switches, p50 {p50}, p99 {p99}", Count(switch_time.count))?;
         }
         f.write_char('\n')
     }
@@ -208,13 +226,18 @@ impl Display for Time {
     }
 }
 
+/// A part of a whole, 0 to 1.
+fn part(part: f64) -> String {
+    format!("{:.1} %", part * 100.0)
+}
+
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "–".to_owned() } else { format!("{:.2} %", part as f64 * 100.0 / whole as f64) }
 }
 
 #[cfg(test)]
 mod tests {
-    use adit_admin::view::{LimitUse, Rates, ShareCounts};
+    use adit_admin::view::{Latency, LimitUse, Rates, ShareCounts, Split};
 
     use super::*;
 
@@ -268,5 +291,25 @@ mod tests {
         assert!(text.contains("1,234 of 10,000 connected") && text.contains("99.00 %"), "{text}");
         assert!(text.contains("north") && text.contains("5.0 PH/s"), "{text}");
         assert!(!text.contains('\x1b') && page(true).contains("\x1b[33mdegraded"), "{text}");
+        assert!(!text.contains("wanted"), "there is one pool: {text}");
+    }
+
+    #[test]
+    fn several_pools_are_shown_with_their_split() {
+        let by_hashrate = SplitPart { achieved: 0.742, standard_error: 0.021 };
+        let by_workers = SplitPart { achieved: 0.75, standard_error: 0.014 };
+        let busy = Pool {
+            split: Split { wanted: 0.75, workers: 900, by_hashrate, by_workers },
+            switch_time: Latency { count: 12, p50_us: 31_000, p99_us: 45_000, ..Latency::default() },
+            ..Pool::default()
+        };
+        let pools = [busy, Pool::default()];
+        let (verdict, stats) = (Verdict { status: Status::Ok, reasons: Vec::new() }, Stats::default());
+        let text = Page { verdict: &verdict, stats: &stats, pools: &pools, drill: None, has_colours: false }
+            .to_string();
+        let told = "wanted 75.0 %, has 74.2 % ± 2.1 % of the hashrate, 75.0 % ± 1.4 % of the workers; \
+                    12 switches, p50 31.0 ms, p99 45.0 ms\n";
+        assert!(text.contains(told), "{text}");
+        assert!(text.contains("wanted 0.0 %\n"), "nobody is there: {text}");
     }
 }

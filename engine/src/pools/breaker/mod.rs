@@ -213,6 +213,9 @@ impl Breaker {
         let Report::Failed(failure, by) = report else {
             self.failures.retain(|seen| !seen.failure.is_disproved_by_login());
             self.failed_probes_count = 0;
+            if self.reason == Reason::Untried {
+                self.reason = Reason::LoggedIn;
+            }
             return None;
         };
         if by != Witness::Anybody {

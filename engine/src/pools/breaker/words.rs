@@ -163,6 +163,8 @@ impl fmt::Display for Failure {
 pub enum Reason {
     /// Nobody has tried the pool yet.
     Untried,
+    /// Somebody has, and it works.
+    LoggedIn,
     /// The last failure of those that led here.
     Failure(Failure),
     /// A probe got no further.
@@ -183,6 +185,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Untried => f.write_str("not tried yet"),
+            Self::LoggedIn => f.write_str("miners log in and get jobs"),
             Self::Failure(failure) => write!(f, "{failure}"),
             Self::Probe(failure) => write!(f, "a probe failed: {failure}"),
             Self::ProbeOverdue => f.write_str("a probe did not end in time"),
