@@ -24,6 +24,7 @@ pub struct Totals {
     pub wires_done: usize,
     pub adopted: usize,
     pub ahead: usize,
+    pub stocked: usize,
     pub renamed: usize,
     pub flapped: usize,
     pub torn: usize,
@@ -55,6 +56,7 @@ impl Totals {
         self.wires_done += other.wires_done;
         self.adopted += other.adopted;
         self.ahead += other.ahead;
+        self.stocked += other.stocked;
         self.renamed += other.renamed;
         self.flapped += other.flapped;
         self.torn += other.torn;
@@ -86,6 +88,7 @@ impl Totals {
             self.wires_done,
             self.adopted,
             self.ahead,
+            self.stocked,
             self.renamed,
             self.flapped,
             self.torn,

@@ -84,6 +84,10 @@ impl World {
                 let at = self.now_us + self.random.below(3_000_000);
                 self.push(at, What::Move { lane });
             }
+            Event::Prepared { wire, .. } if self.lanes[lane].is_stock => {
+                self.stocked += 1;
+                self.keep(lane, wire)?;
+            }
             Event::Prepared { wire, can_switch: false, .. } if self.random.chance(85) => {
                 self.keep(lane, wire)?;
             }

@@ -42,6 +42,7 @@ pub enum What {
     Torn { pool: usize },
     Says { pool: usize, line: &'static str },
     Move { lane: usize },
+    Stock { lane: usize },
 }
 
 pub struct Lane {
@@ -56,6 +57,8 @@ pub struct Lane {
     /// The connection whose next job told must be clean.
     pub wants_clean: Option<usize>,
     pub connected_once: bool,
+    /// It has no miner: it makes a connection that is kept for any.
+    pub is_stock: bool,
     pub tries_left: u32,
     events: Vec<Event>,
     pub to_miner: Vec<u8>,
@@ -80,6 +83,7 @@ pub struct World {
     pub adopted: usize,
     /// Those adopted by a miner that did not subscribe until then.
     pub ahead: usize,
+    pub stocked: usize,
     renamed: usize,
     /// Connections that an outage after the first one broke, and lines that a reset cut in two.
     flapped: usize,
@@ -111,6 +115,7 @@ impl World {
         let mut totals = Totals {
             adopted: self.adopted,
             ahead: self.ahead,
+            stocked: self.stocked,
             renamed: self.renamed,
             flapped: self.flapped,
             torn: self.torn,
@@ -176,6 +181,7 @@ impl World {
             kept: Vec::new(),
             adopted: 0,
             ahead: 0,
+            stocked: 0,
             renamed: 0,
             flapped: 0,
             torn: 0,
@@ -188,12 +194,19 @@ impl World {
         };
         world.schedule_pools();
         for index in 0..lanes_count {
-            world.add_lane(index);
+            let (starts_us, plan) = world.add_lane(index);
+            world.schedule_plan(index, starts_us, plan);
+        }
+        for index in lanes_count..lanes_count + world.random.below(4) as usize {
+            let (starts_us, _) = world.add_lane(index);
+            world.lanes[index].is_stock = true;
+            world.push(starts_us, What::Stock { lane: index });
         }
         world
     }
 
-    fn add_lane(&mut self, index: usize) {
+    /// A session, when it starts, and what its miner has in mind.
+    fn add_lane(&mut self, index: usize) -> (u64, Vec<(u64, String)>) {
         let mut miner = Miner::new(index, &mut self.random);
         let plan = miner.plan(&mut self.random);
         let starts_us = if self.random.chance(30) { 0 } else { self.random.below(40_000_000) };
@@ -205,6 +218,7 @@ impl World {
             path: Vec::new(),
             wants_clean: None,
             connected_once: false,
+            is_stock: false,
             tries_left: TRIES_MAX,
             events: Vec::new(),
             to_miner: Vec::new(),
@@ -215,7 +229,7 @@ impl World {
             accepts_delivered: 0,
             verdicts_delivered: 0,
         });
-        self.schedule_plan(index, starts_us, plan);
+        (starts_us, plan)
     }
 
     fn schedule_pools(&mut self) {
@@ -356,6 +370,7 @@ impl World {
                 }
             }
             What::Move { lane } => return self.prepare_any(lane, MoveReason::Operator),
+            What::Stock { lane } => return self.prepare_any(lane, MoveReason::Stock),
         }
         Ok(())
     }
