@@ -6,8 +6,8 @@
 //!
 //! It does not know what it keeps. Whatever that is, nobody looks after it while it lies here: no operation is in flight.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +18,9 @@ use parking_lot::Mutex;
 
 /// Connections kept at the same time. Each is a descriptor that no miner uses.
 pub const RESERVED_COUNT_MAX: usize = 8_192;
+
+/// Of what is kept for one address, so many are looked at for one miner: a farm behind a balancer has one for all.
+const LOOKED_AT_COUNT_MAX: usize = 64;
 
 /// For whom something is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +58,8 @@ struct Shared<T> {
 /// Invariant: no list is empty.
 #[derive(Debug)]
 struct Table<T> {
-    by_address: HashMap<IpAddr, Vec<Kept<T>>>,
+    /// Of each address, oldest first.
+    by_address: HashMap<IpAddr, VecDeque<Kept<T>>>,
 }
 
 impl<T> Clone for Reserved<T> {
@@ -79,18 +83,25 @@ impl<T> Reserved<T> {
             return Err(kept);
         }
         self.0.count.fetch_add(1, Ordering::Relaxed);
-        table.by_address.entry(kept.owner.address).or_default().push(kept);
+        table.by_address.entry(kept.owner.address).or_default().push_back(kept);
         Ok(())
     }
 
-    /// Whether there is something for a miner at this address that `fits`. Costs nothing while the table is empty.
+    /// Whether there is something for a miner at this address that `fits`, among the oldest. Costs nothing while the table
+    /// is empty.
     pub fn has(&self, address: IpAddr, fits: impl FnMut(&Kept<T>) -> bool) -> bool {
         self.count() > 0
-            && self.0.table.lock().by_address.get(&address).is_some_and(|list| list.iter().any(fits))
+            && self
+                .0
+                .table
+                .lock()
+                .by_address
+                .get(&address)
+                .is_some_and(|list| list.iter().take(LOOKED_AT_COUNT_MAX).any(fits))
     }
 
-    /// What is kept for a miner at this address: of what `rank` gives a number to, what it ranks highest, and of these the
-    /// oldest. Miners behind one address that take each other's lose little, since another name can be authorised on it.
+    /// What is kept for a miner at this address: of the oldest that `rank` gives a rank, what it ranks highest, and of these
+    /// the oldest. Miners behind one address that take each other's lose little, since another name can be authorised on it.
     pub fn take<N: Ord>(
         &self,
         address: IpAddr,
@@ -102,10 +113,11 @@ impl<T> Reserved<T> {
         }
         let mut table = self.0.table.lock();
         let Entry::Occupied(mut list) = table.by_address.entry(address) else { return None };
-        let of_time = list.get().iter().enumerate().filter(|(_, kept)| kept.until > now);
+        let oldest = list.get().iter().take(LOOKED_AT_COUNT_MAX).enumerate();
+        let of_time = oldest.filter(|(_, kept)| kept.until > now);
         let ranked = of_time.filter_map(|(index, kept)| Some((rank(kept)?, std::cmp::Reverse(index))));
         let (_, std::cmp::Reverse(index)) = ranked.max()?;
-        let kept = list.get_mut().remove(index);
+        let kept = list.get_mut().remove(index)?;
         if list.get().is_empty() {
             list.remove();
         }
@@ -122,7 +134,13 @@ impl<T> Reserved<T> {
         }
         let mut table = self.0.table.lock();
         table.by_address.retain(|_, list| {
-            expired.extend(list.extract_if(.., |kept| kept.until <= now || is_dead(kept.pool)));
+            for kept in std::mem::take(list) {
+                if kept.until <= now || is_dead(kept.pool) {
+                    expired.push(kept);
+                } else {
+                    list.push_back(kept);
+                }
+            }
             next = list.iter().map(|kept| kept.until).fold(next, Moment::min);
             !list.is_empty()
         });
@@ -186,6 +204,21 @@ mod tests {
         assert_eq!((expired.iter().map(|kept| kept.what).collect::<Vec<_>>(), next), (vec![1], Moment(20)));
         let (expired, next) = reserved.expire(Moment(11), |pool| pool == POOL);
         assert_eq!((expired.len(), next, reserved.count()), (1, Moment::NEVER, 0));
+    }
+
+    #[test]
+    fn of_many_behind_one_address_only_the_oldest_are_looked_at() {
+        let reserved = Reserved::default();
+        for n in 0..2 * LOOKED_AT_COUNT_MAX as u32 {
+            reserved.keep(kept("a", n, 10)).unwrap();
+        }
+        let mut looked_at = 0;
+        let taken = reserved.take(HERE, Moment(0), |kept| {
+            looked_at += 1;
+            Some(kept.what)
+        });
+        assert_eq!((taken.unwrap().what as usize, looked_at), (LOOKED_AT_COUNT_MAX - 1, LOOKED_AT_COUNT_MAX));
+        assert!(!reserved.has(HERE, |kept| kept.what as usize > LOOKED_AT_COUNT_MAX));
     }
 
     #[test]

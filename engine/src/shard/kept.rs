@@ -35,6 +35,9 @@ use crate::pools::view::PoolsView;
 /// How long a connection may take to leave the ring: the cancelling of a receive comes back in the next turn.
 const LEAVE_MS: u64 = 200;
 
+/// The least time between two looks at what is kept too long: it was kept one by one.
+const FORGET_MS: u64 = 250;
+
 /// A connection that is logged in and belongs to nobody, with nothing of it in flight.
 #[derive(Debug)]
 pub struct KeptUpstream {
@@ -297,7 +300,8 @@ impl Plane {
         let is_away = |pool| !pools.standing(pool).keeps();
         let (expired, next) = self.reserved.expire(now, is_away);
         // Where this shard kept nothing, others look after it.
-        self.kept_until = if self.kept_until == Moment::NEVER { Moment::NEVER } else { next };
+        let soonest = self.now.plus_ms(FORGET_MS);
+        self.kept_until = if self.kept_until == Moment::NEVER { Moment::NEVER } else { next.max(soonest) };
         for kept in expired {
             self.close_kept(kept.what, PoolCounter::Lapsed);
         }

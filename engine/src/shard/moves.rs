@@ -241,6 +241,10 @@ impl Plane {
             return;
         }
         let Some(pair) = self.pairs.get_mut(key) else { return };
+        if pair.moves.ready.is_some() {
+            // It is about to be closed, and its next pool has it logged in.
+            return;
+        }
         // The name that waited for another pool may have been answered at its deadline.
         pair.moves.is_misplaced &= pair.session.asks().name.is_some();
         if !pair.moves.must_move() && self.pools.standing(pair.session.pool()) != Standing::Away {

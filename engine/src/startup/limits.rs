@@ -45,6 +45,8 @@ pub struct Needs {
     pub shards_count: usize,
     /// Addresses each of them listens on.
     pub listeners_count: usize,
+    /// Spare connections that each of them keeps at most.
+    pub spares_count: usize,
 }
 
 impl Needs {
@@ -64,7 +66,9 @@ impl Needs {
     }
 
     fn overhead(&self) -> u64 {
-        let per_shard = DESCRIPTORS_PER_SHARD.saturating_add(self.listeners_count as u64);
+        let per_shard = DESCRIPTORS_PER_SHARD
+            .saturating_add(self.listeners_count as u64)
+            .saturating_add(self.spares_count as u64);
         (self.shards_count as u64).saturating_mul(per_shard).saturating_add(DESCRIPTORS_BASE)
     }
 }
@@ -128,7 +132,8 @@ pub fn judge(resource: Resource, limit: Limit, needed: u64) -> Judgement {
 mod tests {
     use super::*;
 
-    const NEEDS: Needs = Needs { connections_max: 10_000, shards_count: 8, listeners_count: 2 };
+    const NEEDS: Needs =
+        Needs { connections_max: 10_000, shards_count: 8, listeners_count: 2, spares_count: 0 };
 
     #[test]
     fn a_pair_takes_two_descriptors_and_everything_else_comes_on_top() {
@@ -136,8 +141,13 @@ mod tests {
         assert_eq!(NEEDS.connections_within(NEEDS.descriptors()), 10_000);
         assert_eq!(NEEDS.connections_within(NEEDS.descriptors() - 1), 9_999);
         assert_eq!(NEEDS.connections_within(100), 0);
-        let absurd =
-            Needs { connections_max: usize::MAX, shards_count: usize::MAX, listeners_count: usize::MAX };
+        assert_eq!(Needs { spares_count: 5, ..NEEDS }.descriptors(), NEEDS.descriptors() + 8 * 5);
+        let absurd = Needs {
+            connections_max: usize::MAX,
+            shards_count: usize::MAX,
+            listeners_count: usize::MAX,
+            spares_count: usize::MAX,
+        };
         assert_eq!(absurd.descriptors(), u64::MAX);
     }
 

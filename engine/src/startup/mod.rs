@@ -9,7 +9,7 @@ pub mod limits;
 use rustix::process::{Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
-use crate::settings::Settings;
+use crate::settings::{GroupSettings, Settings};
 use io_uring::IoUringProblem;
 use limits::{Judgement, Limit, Needs, Resource, TooLow};
 
@@ -42,6 +42,15 @@ pub enum StartupError {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct StartupErrors(pub Vec<StartupError>);
 
+/// Spare connections that a shard keeps at most: for pools of a group that share its miners, for each as many.
+fn spares_count(settings: &Settings) -> usize {
+    let of = |group: &GroupSettings| {
+        let pools = settings.pools.iter().filter(|pool| pool.group == group.name).count();
+        pools * usize::from(group.warm_standby)
+    };
+    settings.groups.iter().map(of).sum()
+}
+
 /// Checks this machine against `settings`, and raises the soft limits that have to be.
 ///
 /// Where nobody chose `limits.connections_max` (`is_max_chosen`), a low descriptor limit lowers it, and the returned
@@ -51,6 +60,7 @@ pub fn check(settings: &mut Settings, is_max_chosen: bool) -> Result<Vec<String>
         connections_max: settings.limits.connections_max,
         shards_count: settings.shards.map_or_else(cores_count, std::num::NonZeroUsize::get),
         listeners_count: settings.listeners.len(),
+        spares_count: spares_count(settings),
     };
     let mut errors = Vec::new();
     let mut notes = Vec::new();
@@ -178,6 +188,7 @@ mod tests {
             connections_max: settings.limits.connections_max,
             shards_count: 1,
             listeners_count: settings.listeners.len(),
+            spares_count: 0,
         };
         assert!(soft.is_none_or(|soft| soft >= needs.descriptors()), "the soft limit was raised: {soft:?}");
     }
