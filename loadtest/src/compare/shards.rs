@@ -50,11 +50,7 @@ impl Plan {
         mut tell: impl FnMut(usize, usize, &str),
     ) -> Result<Shards, MeasureError> {
         let cores = usable_cores()?;
-        let is_crowded = cores.len() < SHARDS_CORES_MIN;
-        if is_crowded && !crowded {
-            let what = "two shards beside one, each as loaded as it can be,";
-            return Err(MeasureError::TooFewCores { what, needed: SHARDS_CORES_MIN, found: cores.len() });
-        }
+        let is_crowded = is_crowd(cores.len(), crowded)?;
         // In a crowd they take turns.
         let core = |nth: usize| cores[nth % cores.len()];
         let mut shards = Shards { rounds: Vec::new(), is_crowded };
@@ -98,6 +94,15 @@ impl Plan {
             reports.push(report_of(Proxy::Adit, &miners.wait_with_output()?)?);
         }
         Ok(Carried::by(shards, &reports))
+    }
+}
+
+/// Whether so many cores have to be shared; an error unless they may.
+fn is_crowd(found: usize, may_be: bool) -> Result<bool, MeasureError> {
+    let what = "two shards beside one, each as loaded as it can be,";
+    match found < SHARDS_CORES_MIN {
+        true if !may_be => Err(MeasureError::TooFewCores { what, needed: SHARDS_CORES_MIN, found }),
+        is_crowd => Ok(is_crowd),
     }
 }
 
@@ -175,6 +180,14 @@ mod tests {
             assert_eq!(doubtful.holds(), None);
             assert!(doubtful.to_string().contains("No conclusion"), "{doubtful}");
         }
+    }
+
+    #[test]
+    fn nothing_is_measured_with_fewer_cores_than_shards_and_peers_unless_they_may_share() {
+        let refused = is_crowd(2, false).unwrap_err().to_string();
+        assert!(refused.contains("takes 6 cores, and there are 2 here"), "{refused}");
+        assert!(is_crowd(2, true).unwrap());
+        assert!(!is_crowd(SHARDS_CORES_MIN, false).unwrap());
     }
 
     #[test]
