@@ -7,3 +7,4 @@ mod support;
 mod names;
 mod paths;
 mod places;
+mod reloaded;
