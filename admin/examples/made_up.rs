@@ -225,6 +225,7 @@ impl MadeUp {
             probes_ended: Counts::from_iter([("passed", 71), ("failed", u64::from(index == 0) * 9)]),
             connections: (self.online() as f64 * part) as u64,
             standby: u64::from(index == 1) * 2,
+            kept: Counts::from_iter([("reserved", 42), ("returned", 40), ("lapsed", 2)]),
             connects: 400,
             connect_failures: Counts::from_iter([("dial", u64::from(index == 0) * 31)]),
             connect_time: Self::latency(12_000, 400),

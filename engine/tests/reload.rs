@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use adit_loadtest::peer::{Peer, PeerListener};
 use adit_loadtest::process::Adit;
+use adit_loadtest::scripted_pool::{Script, ScriptedPool};
+use adit_loadtest::sim_miner::{Fleet, FleetConfig, Style};
+use adit_loadtest::wait;
 use common::{NOTIFY, PATIENCE, Pair};
 
 /// How long a pool waits for a miner that may have been sent to another one.
@@ -135,7 +138,7 @@ fn new_miners_get_the_new_pool() {
     adit.mining(&old);
     adit.reload(&file(&new, ""), "is new");
     let mut asked = Vec::new();
-    let came = adit_loadtest::wait::for_some(PATIENCE, || {
+    let came = wait::for_some(PATIENCE, || {
         asked.push(adit.miner());
         new.accept_within(GLANCE)
     });
@@ -167,4 +170,25 @@ fn miners_of_a_pool_that_is_taken_away_move_to_another() {
     let request = prepared.line();
     assert!(request.contains("mining.subscribe"), "{request}");
     is_mining(&mut pair);
+}
+
+#[test]
+fn logins_kept_for_miners_go_with_a_pool_that_is_taken_away() {
+    const MINERS: u64 = 5;
+    let start =
+        |tag: &str| ScriptedPool::start(Script { tag: tag.into(), ..Script::default() }).expect("a pool");
+    let (main, standby) = (start("a0"), start("b0"));
+    let only = format!("[[pools]]\nname = \"a\"\nurl = \"{}\"\n", main.url());
+    let failover = "[failover]\nreserve_ms = 600000\n";
+    let both = format!("{only}[[pools]]\nname = \"b\"\nurl = \"{}\"\n{failover}", standby.url());
+    let adit = Configured::start(&both);
+    let styles = vec![Style::Cgminer];
+    let config = FleetConfig { styles, ..FleetConfig::new(adit.adit.address(), MINERS as usize) };
+    let fleet = Fleet::start(&config).expect("miners");
+    assert!(fleet.all_mining_within(PATIENCE), "not all mine");
+    main.kill();
+    assert!(wait::until(PATIENCE, || fleet.progress().closes() == MINERS), "they are not closed");
+    assert!(standby.log().open >= MINERS, "nothing is kept for them");
+    adit.reload(&format!("{only}{failover}"), "pool b is removed");
+    assert!(wait::until(PATIENCE, || standby.log().open == 0), "it is kept for ever");
 }

@@ -228,6 +228,14 @@ pub const METRICS: &[Metric] = &[
             each_pool(s, |name, pool| counts(out, &[name], &pool.probes_ended));
         },
     ),
+    counter(
+        "adit_pool_kept_total",
+        &["pool", "event"],
+        "Connections without a miner: kept, used, ended.",
+        |s, out| {
+            each_pool(s, |name, pool| counts(out, &[name], &pool.kept));
+        },
+    ),
     counter("adit_pool_connects_total", &["pool"], "Connections made to a pool.", |s, out| {
         each_pool(s, |name, pool| out.count(&[name], pool.connects));
     }),

@@ -102,6 +102,9 @@ pub struct Pool {
     pub connections: u64,
     /// Connections that stand prepared for a switch.
     pub standby: u64,
+    /// What became of connections to it without a miner: `reserved` for a miner's return, then `returned` or `lapsed`;
+    /// `stocked` for any miner, then `used` or `recycled`.
+    pub kept: Counts,
     /// Connections made.
     pub connects: u64,
     /// Connections that failed, by when: `dial`, `handshake`, or `lost` after they had worked.

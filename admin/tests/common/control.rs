@@ -173,6 +173,7 @@ fn snapshot(workers: u32) -> Snapshot {
         probes: vec![PoolProbe { at_ms: 5, took_ms: 70, passed: true, detail: "it answered".into() }],
         probes_ended: Counts::from_iter([("passed", 1), ("failed", 0)]),
         connections: 50,
+        kept: Counts::from_iter([("reserved", 1)]),
         connect_failures: Counts::from_iter([("dial", 1)]),
         connect_time: latency(),
         switches_to: Counts::from_iter([("live", 1)]),

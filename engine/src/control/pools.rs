@@ -68,6 +68,14 @@ fn pool(figures: &Figures, entry: &PoolEntry, totals: &PoolTotals) -> Pool {
     let last = last.max_by_key(|last| last.job_at).unwrap_or_default();
     let switches = [("live", get(PoolCounter::LiveTo)), ("reconnect", get(PoolCounter::ClosesTo))];
     let [passed, failed] = status.probes_ended;
+    let kept = [
+        ("reserved", get(PoolCounter::Reserved)),
+        ("returned", get(PoolCounter::Taken)),
+        ("lapsed", get(PoolCounter::Lapsed)),
+        ("stocked", get(PoolCounter::Stocked)),
+        ("used", get(PoolCounter::Drawn)),
+        ("recycled", get(PoolCounter::Recycled)),
+    ];
     Pool {
         name: entry.settings.name.clone(),
         url: entry.settings.url(),
@@ -83,6 +91,7 @@ fn pool(figures: &Figures, entry: &PoolEntry, totals: &PoolTotals) -> Pool {
         probes_ended: Counts::from_iter([("passed", passed), ("failed", failed)]),
         connections: sum.open().saturating_sub(sum.reserved() + sum.in_stock()),
         standby: sum.reserved() + sum.in_stock(),
+        kept: Counts::from_iter(kept),
         connects: get(PoolCounter::Opened).saturating_sub(get(PoolCounter::DialsFailed)),
         connect_failures: Counts::from_iter(failures),
         connect_time: times.connect.latency(),

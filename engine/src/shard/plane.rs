@@ -206,8 +206,8 @@ impl Plane {
         self.arm_starved();
         let had_mail = self.read_mail();
         let had_timers = self.ring_timers();
-        self.decide();
         self.advance_keeping();
+        self.decide();
         self.plan_sends();
         let has_worked = has_completions || had_endings || had_mail || had_timers || jobs > 0;
         Ok(Turned { has_worked, has_rung })
