@@ -231,8 +231,9 @@ impl Plane {
             return self.find_pool(key);
         }
         pair.moves.tried_count = 0;
-        pair.moves.hold_until = now.plus_ms(hold_ms);
-        let _ = self.begin_wanted(key);
+        pair.moves.hold_until = pair.moves.hold_until.max(now.plus_ms(hold_ms));
+        // It should still be there, and nobody else says when to try again.
+        self.look_again(key);
     }
 
     /// Looks for a pool that takes a session that cannot stay where it is, or is nowhere.
@@ -376,7 +377,11 @@ impl Plane {
         self.pool_counters.switched_to(to, took_us);
         self.news.switched(worker, (from_key, to_key), reason_label(reason), true, took_us, now);
         self.drill_switched(key, to, reason, took_us);
-        let _ = self.begin_wanted(key);
+        match reason {
+            // It may have been its own connection only: then the pool is still well, and nobody else says to go back.
+            MoveReason::PoolLost => self.look_again(key),
+            _ => _ = self.begin_wanted(key),
+        }
     }
 
     /// Pools stand otherwise than before.

@@ -1,6 +1,7 @@
-//! A miner that is closed so that it comes back to another pool loses nothing of what it has on the way.
+//! Miners on the move: nothing of what they have on the way is lost, and nobody stays where it only fled to.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use adit::pools::counters::PoolCounter;
@@ -66,5 +67,39 @@ fn a_verdict_that_is_on_its_way_is_waited_for() {
     assert_eq!(miner.line().unwrap(), None);
     let counters = adit.counters();
     assert_eq!((counters.closed(CloseReason::Moved), counters.shares(Outcome::Unanswered)), (1, 0));
+    stop(adit);
+}
+
+#[test]
+fn a_miner_whose_own_connection_broke_goes_back_to_a_pool_that_is_well() {
+    let (tell, came) = mpsc::channel();
+    let (tell, is_first) = (Mutex::new(tell), AtomicBool::new(true));
+    let well = pool(move |mut peer| {
+        while let Some(line) = peer.line()? {
+            if line.contains("submit") && is_first.swap(false, Ordering::Relaxed) {
+                return Ok(());
+            }
+            peer.answer(&line)?;
+            if line.contains("authorize") {
+                peer.send(&job(1))?;
+                // The test is over: nobody listens.
+                let _ = tell.lock().unwrap().send(());
+            }
+        }
+        Ok(())
+    });
+    let (_, told) = mpsc::channel();
+    let adit = two_pools_at([well, slow_pool(told)], |settings| {
+        (settings.failover.hold_ms, settings.failover.failback_spread_ms) = (0, 0);
+    });
+    let mut miner = Peer::miner(&adit);
+    came.recv_timeout(LIMIT).unwrap();
+    miner.submit(3).unwrap();
+    let moved_to = |pool| adit.figures().shards[0].pool_counters.of(PoolId(pool)).get(PoolCounter::LiveTo);
+    wait_until("it works for the other pool", || moved_to(2) == 1);
+    wait_until("it is back", || moved_to(1) == 1);
+    came.recv_timeout(LIMIT).unwrap();
+    assert_eq!(adit.counters().closed_total(), 0);
+    drop(miner);
     stop(adit);
 }

@@ -10,7 +10,7 @@ use adit::settings::{PoolSettings, Settings};
 use adit::supervisor::{Running, Supervisor};
 
 /// Longer than anything here takes on a busy machine; reached only by a failure.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// An Adit in front of `pool`, on ports of the kernel's choice.
 pub fn adit(pool: SocketAddr, change: impl FnOnce(&mut Settings)) -> Running {
