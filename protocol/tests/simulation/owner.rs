@@ -88,9 +88,11 @@ impl World {
                 self.stocked += 1;
                 self.keep(lane, wire)?;
             }
-            Event::Prepared { wire, can_switch: false, .. } if self.random.chance(85) => {
-                self.keep(lane, wire)?;
-            }
+            Event::Prepared { wire, can_switch: false, .. } => match self.random.below(100) {
+                0..75 => self.keep(lane, wire)?,
+                75..85 => self.stay(lane, wire)?,
+                _ => {}
+            },
             Event::Arrived { pool } => {
                 if self.random.chance(80) {
                     self.give_kept(lane)?;
@@ -146,6 +148,17 @@ impl World {
         self.kept.push((number, prepared));
         let wait_ms = self.random.below(3_000);
         self.call(lane, |session, cx| session.end(CloseReason::PoolClosed, cx.now.plus_ms(wait_ms), cx))
+    }
+
+    /// The miner stays where it is, and what was prepared for it is closed.
+    fn stay(&mut self, lane: usize, wire: Wire) -> Result<(), String> {
+        let mut prepared = None;
+        self.call(lane, |session, cx| prepared = session.detach(wire, cx))?;
+        if let Some(prepared) = prepared {
+            prepared.discard(&mut self.shared);
+            self.close(lane, wire)?;
+        }
+        Ok(())
     }
 
     fn give_kept(&mut self, lane: usize) -> Result<(), String> {
