@@ -36,11 +36,11 @@ function firstSeen(reasons) {
 
 /** What is wrong by the server's own verdict and by the figures, worst first. */
 function faults({ health, stats, pools }) {
-  const found = (health?.reasons ?? []).map((text) => {
-    const pool = pools?.find(({ name, url }) => text.startsWith(`pool ${name}: `) || text.startsWith(`pool ${url}: `));
+  const found = (health?.reasons ?? []).map(({ text, since_ms }) => {
+    const pool = pools?.find(({ name }) => text.startsWith(`pool ${name}: `));
     const isFailing = health.status === "failing" && !/^(pool |rows wait)|: \d+ of \d+ used$/.test(text);
     const all = text === "no usable pool" && pools?.length ? Math.max(...pools.map(since)) : undefined;
-    return { text, level: isFailing ? "failing" : "degraded", since: pool ? since(pool) : all };
+    return { text, level: isFailing ? "failing" : "degraded", since: (pool ? since(pool) : all) ?? since_ms };
   });
   if (stats) found.push(...byFigures(stats));
   found.push(...problems().map((text) => ({ text, level: "degraded" })));

@@ -16,8 +16,8 @@ use adit_admin::events::ShareOutcome;
 use adit_admin::view::{
     Ban, Build, CertificateInfo, ConfigText, Counts, DatabaseHealth, DrillPhase, DrillReport, HealthFacts,
     Latency, LedgerStats, LimitUse, Pool, PoolChange, PoolProbe, PoolState, PoolsHealth, ProcessStats, Rates,
-    Series, Shard, ShareCounts, Snapshot, Span, Split, SplitPart, Subject, SystemHealth, Worker, WorkerState,
-    Workers,
+    Series, Shard, ShareCounts, Snapshot, Span, Split, SplitPart, Subject, SystemHealth, UnusablePool,
+    Worker, WorkerState, Workers,
 };
 use adit_admin::{
     AdminServer, AuditRecord, Caller, Command, Control, Done, Event, Events, NewToken, Options, Refusal,
@@ -339,8 +339,12 @@ impl MadeUp {
 impl Control for MadeUp {
     fn health(&self) -> HealthFacts {
         let is_trouble = self.is_trouble();
-        let unusable =
-            if is_trouble { vec![("north".to_owned(), "connection refused".to_owned())] } else { vec![] };
+        let north = UnusablePool {
+            name: "north".to_owned(),
+            reason: "connection refused".to_owned(),
+            since_ms: now_ms() - 4 * MINUTE_MS,
+        };
+        let unusable = if is_trouble { vec![north] } else { vec![] };
         let database = DatabaseHealth {
             writable: true,
             queue_rows_max: 262_144,

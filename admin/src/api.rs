@@ -16,12 +16,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use crate::access::{Access, Who};
 use crate::answer::Answer;
 use crate::control::Control;
 use crate::events::Events;
+use crate::health::FirstTold;
 use crate::metrics::AdminStats;
 use crate::problem::Problem;
 use crate::query::{Query, QueryError, decoded};
@@ -96,6 +98,7 @@ pub(crate) struct Api {
     events: Events,
     workers_in_metrics_max: usize,
     snapshots: Snapshots,
+    first_told: Mutex<FirstTold>,
     /// Requests answered, by the first digit of the status.
     requests: [AtomicU64; 6],
     replacements: Arc<AtomicU64>,
@@ -118,6 +121,7 @@ impl Api {
             events,
             workers_in_metrics_max,
             snapshots: Snapshots::default(),
+            first_told: Mutex::default(),
             requests: Default::default(),
             replacements,
         }

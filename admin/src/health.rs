@@ -4,10 +4,12 @@
 //! - **ready**: a new miner would be served. A balancer or DNS check should look here.
 //! - **healthy**: live, ready, and every part works. An alert should look here.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::view::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth};
+use crate::view::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth, UnusablePool};
 
 /// Rows older than this that are not on disk are a fault: the ledger promises 250 ms.
 pub const DURABLE_LAG_MS_MAX: u64 = 2_000;
@@ -33,7 +35,16 @@ pub struct Verdict {
     /// How well it is.
     pub status: Status,
     /// Why it is not ok; empty if it is.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
+}
+
+/// Why something is not ok.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// In words.
+    pub text: String,
+    /// Since when: of pools, when they went; of anything else, when somebody who asked was first told of it.
+    pub since_ms: Option<u64>,
 }
 
 impl Verdict {
@@ -42,14 +53,43 @@ impl Verdict {
         self.status < Status::Failing
     }
 
-    fn add(&mut self, status: Status, reason: impl Into<String>) {
+    fn add(&mut self, status: Status, text: impl Into<String>) {
+        self.add_since(status, text, None);
+    }
+
+    fn add_since(&mut self, status: Status, text: impl Into<String>, since_ms: Option<u64>) {
         self.status = self.status.max(status);
-        self.reasons.push(reason.into());
+        self.reasons.push(Reason { text: text.into(), since_ms });
     }
 
     fn merge(&mut self, other: &Self) {
         self.status = self.status.max(other.status);
         self.reasons.extend(other.reasons.iter().cloned());
+    }
+}
+
+/// When reasons of which the facts do not say so were told first.
+#[derive(Debug, Default)]
+pub struct FirstTold(HashMap<String, u64>);
+
+impl FirstTold {
+    /// Fills in since when `verdict` has its reasons, which are among those of `all`; forgets what is over.
+    pub fn date(&mut self, all: &Verdict, verdict: &mut Verdict, now_ms: u64) {
+        let keys: Vec<String> = all.reasons.iter().map(Reason::key).collect();
+        self.0.retain(|key, _| keys.contains(key));
+        for key in keys {
+            self.0.entry(key).or_insert(now_ms);
+        }
+        for reason in verdict.reasons.iter_mut().filter(|reason| reason.since_ms.is_none()) {
+            reason.since_ms = self.0.get(&reason.key()).copied();
+        }
+    }
+}
+
+impl Reason {
+    /// What stays the same while it lasts: figures in it may change.
+    fn key(&self) -> String {
+        self.text.replace(|c: char| c.is_ascii_digit(), "")
     }
 }
 
@@ -69,10 +109,16 @@ pub fn ready(facts: &HealthFacts) -> Verdict {
     } else if !facts.system.accepting {
         verdict.add(Status::Failing, "no new miners are let in");
     }
-    if facts.pools.usable == 0 {
-        verdict.add(Status::Failing, "no usable pool");
-    }
+    no_pool(&mut verdict, &facts.pools);
     verdict
+}
+
+/// No pool is left, since the last one went.
+fn no_pool(verdict: &mut Verdict, pools: &PoolsHealth) {
+    if pools.usable == 0 {
+        let since_ms = pools.unusable.iter().map(|pool| pool.since_ms).max();
+        verdict.add_since(Status::Failing, "no usable pool", since_ms);
+    }
 }
 
 /// Whether the process does its work.
@@ -88,11 +134,9 @@ pub fn live(facts: &HealthFacts) -> Verdict {
 /// The pools: failing when none is left.
 pub fn pools(pools: &PoolsHealth) -> Verdict {
     let mut verdict = Verdict::default();
-    if pools.usable == 0 {
-        verdict.add(Status::Failing, "no usable pool");
-    }
-    for (name, reason) in &pools.unusable {
-        verdict.add(Status::Degraded, format!("pool {name}: {reason}"));
+    no_pool(&mut verdict, pools);
+    for UnusablePool { name, reason, since_ms } in &pools.unusable {
+        verdict.add_since(Status::Degraded, format!("pool {name}: {reason}"), Some(*since_ms));
     }
     verdict
 }
@@ -184,7 +228,13 @@ mod tests {
             ("no usable pool", |f| f.pools.usable = 0, Status::Failing, false, true),
             (
                 "pool b: refused",
-                |f| f.pools.unusable.push(("b".into(), "refused".into())),
+                |f| {
+                    f.pools.unusable.push(UnusablePool {
+                        name: "b".into(),
+                        reason: "refused".into(),
+                        since_ms: 5,
+                    });
+                },
                 Status::Degraded,
                 true,
                 true,
@@ -205,9 +255,34 @@ mod tests {
             change(&mut facts);
             let verdict = overall(&facts);
             assert_eq!(verdict.status, status, "{reason}");
-            assert!(verdict.reasons.iter().any(|r| r.contains(reason)), "{reason}: {verdict:?}");
+            assert!(verdict.reasons.iter().any(|r| r.text.contains(reason)), "{reason}: {verdict:?}");
             assert_eq!((ready(&facts).works(), live(&facts).works()), (is_ready, is_live), "{reason}");
         }
+    }
+
+    #[test]
+    fn each_reason_says_since_when() {
+        let mut facts = well();
+        facts.system.memory_bytes = 95;
+        let mut first = FirstTold::default();
+        let mut dated = |facts: &HealthFacts, now_ms| {
+            let mut verdict = overall(facts);
+            first.date(&verdict.clone(), &mut verdict, now_ms);
+            verdict.reasons.iter().map(|reason| reason.since_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(dated(&facts, 10), [Some(10)]);
+        facts.system.memory_bytes = 96;
+        facts.pools.usable = 0;
+        let gone = |since_ms| UnusablePool { since_ms, ..UnusablePool::default() };
+        facts.pools.unusable = vec![gone(3), gone(7)];
+        assert_eq!(
+            dated(&facts, 20),
+            [Some(10), Some(7), Some(3), Some(7)],
+            "it is the same with other figures"
+        );
+        assert_eq!(dated(&well(), 30), []);
+        facts.pools = well().pools;
+        assert_eq!(dated(&facts, 40), [Some(40)], "it was over meanwhile");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod worker;
 pub use counts::{Counts, Rates, ShareCounts};
 pub use drill::{DrillOutcome, DrillPhase, DrillReport};
 pub use fleet::{Ban, Build, CertificateInfo, ConfigText, LedgerStats, LimitUse, ProcessStats, Snapshot};
-pub use health::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth};
+pub use health::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth, UnusablePool};
 pub use latency::Latency;
 pub use page::{PoolList, SeriesPage, ShardList, Stats, WorkerDetail, WorkerPage, WorkerRow};
 pub use pool::{Pool, PoolChange, PoolProbe, PoolState};

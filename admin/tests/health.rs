@@ -17,13 +17,14 @@ fn health_pages_follow_the_facts() {
     let statuses = |paths: [&str; 6]| paths.map(|path| get(address, path).status);
     let paths = ["/health", "/ready", "/live", "/health/database", "/health/pool", "/health/system"];
     assert_eq!(statuses(paths), [200; 6]);
-    assert_eq!(get(address, "/health").json()["reasons"][0], "pool b: refused");
+    let reasons = get(address, "/health").json()["reasons"].clone();
+    assert_eq!(reasons, serde_json::json!([{ "text": "pool b: refused", "since_ms": 5 }]));
 
     control.change(|said| said.health.pools.usable = 0);
     assert_eq!(statuses(paths), [503, 503, 200, 200, 503, 200]);
     let health = get(address, "/health").json();
     assert_eq!(
-        (health["status"].as_str(), health["reasons"][0].as_str()),
+        (health["status"].as_str(), health["reasons"][0]["text"].as_str()),
         (Some("failing"), Some("no usable pool"))
     );
     assert_eq!(health["system"]["shards"], 2);

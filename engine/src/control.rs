@@ -98,10 +98,10 @@ impl Operators {
     fn process(&self) -> ProcessStats {
         let process = ProcessFigures::read();
         let (config_loaded_ms, reloads) = match &self.config {
-            Configured::Fixed(_) => (self.started_ms, Counts::default()),
+            Configured::Fixed(_) => (self.started_ms, reloads(0, 0)),
             Configured::Loaded(reloader) => {
                 let (applied, failed) = reloader.counts();
-                (reloader.text().1, Counts::from_iter([("applied", applied), ("failed", failed)]))
+                (reloader.text().1, reloads(applied, failed))
             }
         };
         ProcessStats {
@@ -230,6 +230,11 @@ impl Control for Operators {
     fn audit(&self, record: &AuditRecord) {
         commands::audit(&self.figures, record);
     }
+}
+
+/// Times the configuration was read again, by what came of it.
+fn reloads(applied: u64, refused: u64) -> Counts {
+    Counts::from_iter([("applied", applied), ("refused", refused)])
 }
 
 /// Shares by outcome, and by class where they were refused or rejected.

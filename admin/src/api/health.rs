@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Api, Call};
 use crate::answer::Answer;
+use crate::clock::unix_ms;
 use crate::health::{self, Verdict};
 use crate::view::{DatabaseHealth, HealthFacts, PoolsHealth, SystemHealth};
 
@@ -46,27 +47,32 @@ pub(super) fn live(api: &Api, _: &Call) -> Answer {
 }
 
 pub(super) fn database(api: &Api, _: &Call) -> Answer {
-    let database = api.control.health().database;
-    let verdict = health::database(database.as_ref());
+    let (facts, verdict) = judged(api, |facts| health::database(facts.database.as_ref()));
+    let database = facts.database;
     fresh(&verdict.clone(), &DatabasePart { verdict, database })
 }
 
 pub(super) fn pool(api: &Api, _: &Call) -> Answer {
-    let facts = api.control.health().pools;
-    let verdict = health::pools(&facts);
-    fresh(&verdict.clone(), &Judged { verdict, facts })
+    let (facts, verdict) = judged(api, |facts| health::pools(&facts.pools));
+    fresh(&verdict.clone(), &Judged { verdict, facts: facts.pools })
 }
 
 pub(super) fn system(api: &Api, _: &Call) -> Answer {
-    let facts = api.control.health().system;
-    let verdict = health::system(&facts);
-    fresh(&verdict.clone(), &Judged { verdict, facts })
+    let (facts, verdict) = judged(api, |facts| health::system(&facts.system));
+    fresh(&verdict.clone(), &Judged { verdict, facts: facts.system })
 }
 
 fn whole(api: &Api, judge: fn(&HealthFacts) -> Verdict) -> Answer {
-    let facts = api.control.health();
-    let verdict = judge(&facts);
+    let (facts, verdict) = judged(api, judge);
     fresh(&verdict.clone(), &Judged { verdict, facts })
+}
+
+/// The facts, and a verdict on some of them that says since when.
+fn judged(api: &Api, judge: fn(&HealthFacts) -> Verdict) -> (HealthFacts, Verdict) {
+    let facts = api.control.health();
+    let mut verdict = judge(&facts);
+    api.first_told.lock().date(&health::overall(&facts), &mut verdict, unix_ms());
+    (facts, verdict)
 }
 
 fn fresh(verdict: &Verdict, body: &impl Serialize) -> Answer {

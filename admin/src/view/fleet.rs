@@ -65,7 +65,7 @@ pub struct ProcessStats {
     pub descriptors_max: u64,
     /// Threads.
     pub threads: u64,
-    /// Times the configuration was read again, by result (`applied`, `unchanged`, `refused`).
+    /// Times the configuration was read again, by result (`applied`, `refused`).
     pub reloads: Counts,
     /// When the configuration in force was read.
     pub config_loaded_ms: u64,

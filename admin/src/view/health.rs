@@ -22,8 +22,19 @@ pub struct PoolsHealth {
     pub usable: u32,
     /// Pools configured and not disabled.
     pub enabled: u32,
-    /// Those of them that are not usable, each with its reason in words.
-    pub unusable: Vec<(String, String)>,
+    /// Those of them that are not usable.
+    pub unusable: Vec<UnusablePool>,
+}
+
+/// A pool that miners cannot be sent to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnusablePool {
+    /// What it is called.
+    pub name: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Since when.
+    pub since_ms: u64,
 }
 
 /// Whether the ledger takes rows.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use adit_admin::view::{
     Ban, Build, CertificateInfo, ConfigText, Counts, DatabaseHealth, DrillReport, HealthFacts, Latency,
     LedgerStats, LimitUse, Pool, PoolChange, PoolProbe, PoolState, PoolsHealth, ProcessStats, Rates, Series,
-    Shard, ShareCounts, Snapshot, Span, Split, SplitPart, Subject, SystemHealth, Worker, WorkerState,
-    Workers,
+    Shard, ShareCounts, Snapshot, Span, Split, SplitPart, Subject, SystemHealth, UnusablePool, Worker,
+    WorkerState, Workers,
 };
 use adit_admin::{AuditRecord, Caller, Command, Control, Done, Refusal};
 
@@ -114,7 +114,11 @@ impl Control for FakeControl {
 
 fn health() -> HealthFacts {
     HealthFacts {
-        pools: PoolsHealth { usable: 1, enabled: 2, unusable: vec![("b".into(), "refused".into())] },
+        pools: PoolsHealth {
+            usable: 1,
+            enabled: 2,
+            unusable: vec![UnusablePool { name: "b".into(), reason: "refused".into(), since_ms: 5 }],
+        },
         database: Some(DatabaseHealth { writable: true, queue_rows_max: 100, ..DatabaseHealth::default() }),
         system: SystemHealth { accepting: true, shards_alive: 2, shards: 2, ..SystemHealth::default() },
     }

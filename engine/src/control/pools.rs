@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use adit_admin::view::{Counts, Pool, PoolsHealth, ShareCounts, Split};
+use adit_admin::view::{Counts, Pool, PoolsHealth, ShareCounts, Split, UnusablePool};
 use adit_protocol::difficulty::Target;
 use adit_protocol::pool::PoolId;
 use adit_store::tally::{CLASSES_COUNT, class_index};
@@ -12,6 +12,7 @@ use crate::counters::{REJECT_CLASSES, reject_class_label};
 use crate::figures::{Figures, FleetTotals, PoolTotals};
 use crate::pools::catalogue::PoolEntry;
 use crate::pools::counters::{PoolCounter, PoolSnapshot, PoolTimes};
+use crate::pools::status::PoolStatus;
 
 /// Every configured pool.
 pub(super) fn views(figures: &Figures, totals: &FleetTotals, splits: &HashMap<PoolId, Split>) -> Vec<Pool> {
@@ -34,7 +35,8 @@ pub(super) fn health(figures: &Figures) -> PoolsHealth {
         if status.state.is_usable() {
             health.usable += 1;
         } else {
-            health.unusable.push((entry.settings.url(), status.reason));
+            let PoolStatus { reason, since_ms, .. } = status;
+            health.unusable.push(UnusablePool { name: entry.settings.name.clone(), reason, since_ms });
         }
     }
     health

@@ -28,6 +28,11 @@ impl Page<'_> {
         if self.has_colours { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.to_owned() }
     }
 
+    /// How long ago that was when the figures were taken.
+    fn ago(&self, at_ms: u64) -> Time {
+        Time(self.stats.at_ms.saturating_sub(at_ms) / 1_000)
+    }
+
     fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (colour, word) = match self.verdict.status {
             Status::Ok => (Colour::Green, "all well"),
@@ -36,7 +41,11 @@ impl Page<'_> {
         };
         let uptime = Time(self.stats.uptime_seconds);
         writeln!(f, "adit {}  {}  up {uptime}", self.stats.build.version, self.coloured(colour, word))?;
-        self.verdict.reasons.iter().try_for_each(|reason| writeln!(f, "  {reason}"))
+        self.verdict.reasons.iter().try_for_each(|reason| {
+            let since =
+                reason.since_ms.map_or_else(String::new, |since_ms| format!(" (for {})", self.ago(since_ms)));
+            writeln!(f, "  {}{since}", reason.text)
+        })
     }
 
     fn pool(&self, f: &mut fmt::Formatter<'_>, pool: &Pool) -> fmt::Result {
@@ -237,6 +246,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use adit_admin::health::Reason;
     use adit_admin::view::{Latency, LimitUse, Rates, ShareCounts, Split};
 
     use super::*;
@@ -259,9 +269,13 @@ mod tests {
 
     #[test]
     fn a_page_says_what_is_wrong_and_has_colours_only_where_wanted() {
-        let verdict = Verdict { status: Status::Degraded, reasons: vec!["pool b: refused".to_owned()] };
+        let verdict = Verdict {
+            status: Status::Degraded,
+            reasons: vec![Reason { text: "pool b: refused".to_owned(), since_ms: Some(1_000) }],
+        };
         let shares = ShareCounts { accepted: 99, unanswered: 1, ..ShareCounts::default() };
         let stats = Stats {
+            at_ms: 66_000,
             connections: 1_234,
             limits: vec![LimitUse { name: "connections".to_owned(), used: 1_234, max: 10_000 }],
             shares: shares.clone(),
@@ -287,7 +301,10 @@ mod tests {
         };
         let text = page(false);
         assert!(text.contains("\ndrill    north to south: 3 of 10 miners are there\n"), "{text}");
-        assert!(text.contains("degraded") && text.contains("\n  pool b: refused\n"), "{text}");
+        assert!(
+            text.contains("degraded") && text.contains("\n  pool b: refused (for 1 min 5 s)\n"),
+            "{text}"
+        );
         assert!(text.contains("1,234 of 10,000 connected") && text.contains("99.00 %"), "{text}");
         assert!(text.contains("north") && text.contains("5.0 PH/s"), "{text}");
         assert!(!text.contains('\x1b') && page(true).contains("\x1b[33mdegraded"), "{text}");
