@@ -135,7 +135,7 @@ impl LoadSamples {
         let per_core = cpu.map_or(0.0, |cpu| 1e6 / cpu.median.max(f64::MIN_POSITIVE));
         writeln!(
             out,
-            "  {name:<14}{:>22}{:>21}{:>9.0}{per_core:>12.0}{:>9.0}{:>9.0}{:>9.0}{:>10.2}{:>9.0}{:>9.1}{:>9.1}",
+            "  {name:<14}{:>25}{:>21}{:>9.0}{per_core:>14.0}{:>9.0}{:>9.0}{:>9.0}{:>10.2}{:>9.0}{:>9.1}{:>9.1}",
             text(cpu, 2),
             text(ratio, 3),
             median(&LeanReport::round_trips_per_second),
@@ -150,7 +150,7 @@ impl LoadSamples {
         if proxy == Proxy::Adit {
             let cpu = self.spread(proxy, false, shards_cpu_us);
             let ratio = self.cpu_ratio(proxy, false, shards_cpu_us);
-            writeln!(out, "  {:<14}{:>22}{:>21}", "  shards alone", text(cpu, 2), text(ratio, 3))?;
+            writeln!(out, "  {:<14}{:>25}{:>21}", "  shards alone", text(cpu, 2), text(ratio, 3))?;
         }
         self.write_kernel(out, proxy, is_null)
     }
@@ -201,7 +201,7 @@ impl fmt::Display for Comparison {
                 if load.quiet == Quiet::FanOut { "CPU µs per delivery" } else { "CPU µs per round trip" };
             writeln!(
                 out,
-                "  {:<14}{:>22}{:>21}{:>9}{:>12}{:>9}{:>9}{:>9}{:>10}{:>9}{:>9}{:>9}",
+                "  {:<14}{:>25}{:>21}{:>9}{:>14}{:>9}{:>9}{:>9}{:>10}{:>9}{:>9}{:>9}",
                 "",
                 trips,
                 "ratio to haproxy",
