@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(20);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How long the last answers may take.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long Adit may take until it has let go of everybody: thousands of miners leave at the same moment.
+const REST: Duration = Duration::from_secs(60);
 /// How long a job may take to every miner before it counts as not arrived.
 const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -210,10 +212,13 @@ impl Run<'_> {
     fn finish(mut self, binary: &Path) -> Result<Outcome, RunError> {
         let is_alive = self.adit.is_running();
         let report = self.fleet.finish(GRACE);
-        let mut counters = None;
+        let (mut counters, mut unsettled) = (None, None);
         if is_alive {
-            let admin = self.adit.admin_address();
-            counters = admin.map(|admin| CounterBook::settled(admin, GRACE)).transpose()?;
+            match self.adit.admin_address().map(|admin| CounterBook::settled(admin, REST)).transpose() {
+                Ok(settled) => counters = settled,
+                // What was seen until then is worth telling all the same.
+                Err(error) => unsettled = Some(format!("the counters: {error}")),
+            }
             self.adit.signal("TERM")?;
         }
         let has_ended_well = self.adit.ends_within(GRACE).is_some_and(|status| status.success());
@@ -243,6 +248,7 @@ impl Run<'_> {
         let wrong_pool = findings.count(Difference::WrongPool);
         figures.failover = Failover::new(&self.breaks, &report, wrong_pool, self.started);
         let mut outcome = Outcome::new(figures, findings, &self.scenario.objectives);
+        outcome.missed.extend(unsettled);
         if !(is_alive && has_ended_well) {
             outcome.missed.push("Adit did not live to the end, or did not end in order".into());
         }
