@@ -24,6 +24,8 @@ mod news;
 pub mod pools;
 pub mod process;
 pub mod reload;
+#[cfg(feature = "sentry")]
+pub mod reporting;
 mod resolver;
 pub mod ring;
 pub mod roster;

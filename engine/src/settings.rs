@@ -174,6 +174,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// A file that is reopened on SIGUSR1; `None` is stderr.
     pub file: Option<PathBuf>,
+    /// Where errors are reported beside the log, as Sentry writes it.
+    pub sentry_dsn: Option<Secret>,
 }
 
 /// How a log record is written.

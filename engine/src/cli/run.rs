@@ -42,7 +42,15 @@ pub fn execute(flags: &SettingsFlags) -> ExitCode {
         Err(errors) => return fail(EXIT_CONFIGURATION, &errors),
     };
     let watch = Watch::new(sources, config.settings.clone());
-    let log = match logging::start(&config.settings.log) {
+    #[cfg(feature = "sentry")]
+    let reporter = match crate::reporting::start(&config.settings) {
+        Ok(reporter) => reporter.map(|reporter| Arc::new(reporter) as Arc<dyn log::Log>),
+        Err(error) => return fail(EXIT_RUNTIME, &error),
+    };
+    // The configuration refuses to want one.
+    #[cfg(not(feature = "sentry"))]
+    let reporter = None;
+    let log = match logging::start(&config.settings.log, reporter) {
         Ok(log) => log,
         Err(error) => return fail(EXIT_RUNTIME, &error),
     };

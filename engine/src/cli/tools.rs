@@ -17,7 +17,10 @@ const LINES_EVERY: Duration = Duration::from_secs(5);
 
 /// The log of a tool: warnings and worse to stderr, so that its own lines can be read.
 pub fn start_log() -> Result<LogHandle, LogError> {
-    logging::start(&LogSettings { levels: "warn".parse().unwrap_or_default(), ..LogSettings::default() })
+    logging::start(
+        &LogSettings { levels: "warn".parse().unwrap_or_default(), ..LogSettings::default() },
+        None,
+    )
 }
 
 /// Watches for the end of a tool, which comes by time or by signal.

@@ -33,6 +33,7 @@ pub fn build(mut reader: Reader) -> Result<Config, ConfigErrors> {
         levels: reader.take("log.level", LogSettings::default().levels, values::levels),
         format: reader.take("log.format", LogSettings::default().format, values::format),
         file: reader.take_optional("log.file", values::file),
+        sentry_dsn: reader.take_optional("log.sentry_dsn", values::sentry_dsn),
     };
     let admin = admin::take(&mut reader, &listen);
     let ledger = reader.take_optional("ledger.file", values::file);

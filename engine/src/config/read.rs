@@ -242,7 +242,7 @@ fn index_behind(name: &str, prefix: &str, separator: char) -> Option<usize> {
 /// The value for an error message: no password, and no name and password inside a URL.
 fn shown_value(key: &str, raw: &Raw) -> String {
     // Who pastes a token where its hash belongs must not find it in a log.
-    if ["password", "tokens"].contains(&last_part(key)) {
+    if ["password", "tokens", "sentry_dsn"].contains(&last_part(key)) {
         return Secret::MASK.to_owned();
     }
     let shown = raw.shown();

@@ -38,6 +38,8 @@ const FILE: &str = "the path of a file";
 const FORMAT: &str = "text or json";
 const LEVELS: &str =
     "a level (off, error, warn, info, debug, trace), then module=level, as in info,adit::shard=debug";
+#[cfg(feature = "sentry")]
+const DSN: &str = "http://KEY@HOST[:PORT]/PROJECT";
 const PASSWORD: &str = "1 to 255 bytes of text without control characters";
 const USER: &str = "the account's name at the pool: visible ASCII characters but \" and \\";
 /// What names of pools and groups look like.
@@ -179,6 +181,25 @@ pub fn format(raw: &Raw) -> Result<LogFormat, Fault> {
         "json" => Ok(LogFormat::Json),
         _ => Err(Fault::new("there is no such format", FORMAT)),
     }
+}
+
+/// Where errors are reported.
+#[cfg(feature = "sentry")]
+pub fn sentry_dsn(raw: &Raw) -> Result<Secret, Fault> {
+    let text = text(raw, DSN)?;
+    match crate::reporting::dsn::Dsn::parse(text) {
+        Ok(_) => Ok(Secret::new(text)),
+        Err(error) => Err(Fault::new(error.to_string(), DSN)),
+    }
+}
+
+/// Where errors are reported: nowhere in this build.
+#[cfg(not(feature = "sentry"))]
+pub fn sentry_dsn(_: &Raw) -> Result<Secret, Fault> {
+    Err(Fault::new(
+        "this Adit was built without error reporting",
+        "none, or a build with `--features sentry`",
+    ))
 }
 
 /// The password sent to the pool.

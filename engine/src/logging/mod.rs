@@ -11,11 +11,13 @@ pub mod levels;
 pub mod rate;
 pub mod writer;
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use log::{Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use thiserror::Error;
 
 use crate::settings::LogSettings;
@@ -23,6 +25,9 @@ use writer::{QUEUE_LINES_MAX, Queue, Target};
 
 /// How long a dying process waits for its last words to be written.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How a panic's record begins.
+pub(crate) const PANIC_PREFIX: &str = "panic in thread ";
 
 /// Why there is no log.
 #[derive(Debug, Error)]
@@ -44,9 +49,16 @@ pub enum LogError {
 }
 
 /// Steers the running log.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LogHandle {
     queue: Queue,
+    beside: Option<Arc<dyn Log>>,
+}
+
+impl fmt::Debug for LogHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogHandle").field("queue", &self.queue).finish_non_exhaustive()
+    }
 }
 
 impl LogHandle {
@@ -58,18 +70,26 @@ impl LogHandle {
     /// Waits a moment until all records so far are written; to be called before the process ends.
     pub fn finish(&self) {
         self.queue.flush(LAST_WORDS_PATIENCE);
+        if let Some(beside) = &self.beside {
+            beside.flush();
+        }
     }
 }
 
-/// Makes the log of this process, panics included.
-pub fn start(settings: &LogSettings) -> Result<LogHandle, LogError> {
+/// Makes the log of this process, panics included. What is an error is told `beside`, too.
+pub fn start(settings: &LogSettings, beside: Option<Arc<dyn Log>>) -> Result<LogHandle, LogError> {
     let target = match &settings.file {
         None => Target::Stream(Box::new(io::stderr())),
         Some(path) => Target::file(path).map_err(|error| LogError::File { path: path.clone(), error })?,
     };
     let queue = Queue::start(target, settings.format, QUEUE_LINES_MAX).map_err(LogError::Thread)?;
-    let handle = LogHandle { queue: queue.clone() };
-    dispatch(settings, queue).apply().map_err(|_| LogError::Twice)?;
+    let handle = LogHandle { queue: queue.clone(), beside: beside.clone() };
+    let mut all = fern::Dispatch::new().chain(dispatch(settings, queue));
+    if let Some(beside) = beside {
+        let errors = fern::Dispatch::new().level(LevelFilter::Error);
+        all = all.chain(errors.chain(Box::new(beside) as Box<dyn Log>));
+    }
+    all.apply().map_err(|_| LogError::Twice)?;
     log_panics(handle.clone());
     Ok(handle)
 }
@@ -109,7 +129,7 @@ fn log_panics(handle: LogHandle) {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let backtrace = std::backtrace::Backtrace::capture();
-        log::error!("panic in thread {name}: {panic}; backtrace: {backtrace}");
+        log::error!("{PANIC_PREFIX}{name}: {panic}; backtrace: {backtrace}");
         if name == "main" {
             handle.finish();
         }
@@ -131,6 +151,7 @@ mod tests {
             levels: levels.parse().expect("levels"),
             format: LogFormat::Text,
             file: Some(path.clone()),
+            sentry_dsn: None,
         };
         let queue = Queue::start(Target::file(&path).expect("opened"), settings.format, QUEUE_LINES_MAX)
             .expect("started");
@@ -176,7 +197,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
         let file = Some(PathBuf::from("/nonexistent/adit.log"));
-        let error = start(&LogSettings { file, ..LogSettings::default() }).expect_err("no such directory");
+        let error =
+            start(&LogSettings { file, ..LogSettings::default() }, None).expect_err("no such directory");
         assert!(
             error.to_string().starts_with("log file /nonexistent/adit.log cannot be opened: No such"),
             "{error}"

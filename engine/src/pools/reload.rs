@@ -235,11 +235,12 @@ fn limit_keys(old: &Limits, new: &Limits) -> Vec<&'static str> {
 }
 
 fn log_keys(old: &LogSettings, new: &LogSettings) -> Vec<&'static str> {
-    let LogSettings { levels, format, file } = new;
+    let LogSettings { levels, format, file, sentry_dsn } = new;
     different(&[
         ("log.level", *levels != old.levels),
         ("log.format", *format != old.format),
         ("log.file", *file != old.file),
+        ("log.sentry_dsn", *sentry_dsn != old.sentry_dsn),
     ])
 }
 
