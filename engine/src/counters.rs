@@ -134,6 +134,7 @@ labels! { Oddity, ODDITIES, oddity_label, "All oddities, each at the index of it
     RefusedNames "refused_names"
     UnreadableJob "unreadable_job"
     RefusedMisplaced "refused_misplaced"
+    PoolMalformed "pool_malformed"
 }
 
 const CLOSED_AT: usize = Counter::ALL.len();

@@ -6,7 +6,7 @@ use crate::framer::MinerFramer;
 use crate::limits::{NAMES_COUNT_MAX, USER_AGENT_BYTES_MAX};
 use crate::message::Message;
 use crate::moment::Moment;
-use crate::pool::Origin;
+use crate::pool::{Origin, PoolId};
 use crate::session::SessionSettings;
 use crate::upstream::Extranonce;
 use crate::value;
@@ -78,6 +78,8 @@ pub struct Downstream {
     pub subscribes_extranonce: bool,
     /// The extranonce and the version mask in force at the miner, as of when its last pool was left.
     pub left_with: (Option<Extranonce>, u32),
+    /// The pool that it had last, and how that called its session, while it has none: there it may be taken up again.
+    pub left_session: Option<Box<(PoolId, Box<[u8]>)>>,
     /// What it calls itself in subscribe, cleaned; already before that if the subscribe has come and is not handled yet.
     pub user_agent: Box<str>,
     names: Vec<Option<Name>>,
@@ -100,6 +102,7 @@ impl Downstream {
             agent_json: Box::default(),
             subscribes_extranonce: false,
             left_with: (None, 0),
+            left_session: None,
             user_agent: "".into(),
             names: Vec::new(),
         }

@@ -225,7 +225,7 @@ pub enum Oddity {
     LateReject,
     /// A late answer to something else than a submit.
     LateAnswer,
-    /// A pool's line that is not JSON, forwarded as it is.
+    /// A pool's line that is no Stratum message: no JSON, ambiguous, or an object that is nothing. Held back.
     PoolText,
     /// `client.reconnect` to another domain or to nowhere; neither followed nor passed down.
     ReconnectHeldBack,
@@ -243,6 +243,8 @@ pub enum Oddity {
     UnreadableJob,
     /// An authorize of a name that belongs to another pool, refused here.
     RefusedMisplaced,
+    /// A pool's message that is not what its method says: params of another kind, a difficulty that is none. Held back.
+    PoolMalformed,
 }
 
 /// What happened. Drained by the owner after each call.
@@ -327,6 +329,12 @@ pub enum Event {
     Reconnect {
         /// On which wire it said so.
         wire: Wire,
+        /// Which pool.
+        pool: PoolId,
+    },
+    /// A pool wants to be connected to in another domain, which is not followed:
+    /// [`take_reconnect`](crate::session::Session::take_reconnect) says where.
+    ReconnectRefused {
         /// Which pool.
         pool: PoolId,
     },

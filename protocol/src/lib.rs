@@ -31,6 +31,7 @@ pub mod reconnect;
 pub mod replies;
 pub mod rewrite;
 pub mod session;
+pub mod session_ids;
 pub mod share;
 pub mod template;
 pub mod upstream;

@@ -63,7 +63,9 @@ pub const BRANCHES_COUNT_MAX: usize = 32;
 pub const COINBASE_BYTES_MAX: usize = 64 * 1024;
 /// Longest extranonce1, bytes.
 pub const EXTRANONCE1_BYTES_MAX: usize = 32;
-/// Bounds of `extranonce2_size`, bytes.
+/// Bounds of `extranonce2_size`, bytes. None at all crashed firmware, and leaves a miner nothing to roll.
+pub const EXTRANONCE2_SIZE_MIN: usize = 1;
+/// The upper one.
 pub const EXTRANONCE2_SIZE_MAX: usize = 16;
 
 const _: () = assert!(MINER_LINE_BYTES_MAX < HELD_BYTES_MAX && HELD_BYTES_MAX < POOL_LINE_BYTES_MAX);

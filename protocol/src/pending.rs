@@ -203,6 +203,15 @@ impl Pending {
         found
     }
 
+    /// What an open request of this id on this wire asks for.
+    pub fn asked(&self, wire: Wire, id: u64) -> Option<&Asked> {
+        let index = usize::try_from(id.wrapping_sub(u64::from(self.base))).ok()?;
+        match self.slots.get(index)? {
+            Slot::Open(ticket) if ticket.wire == Some(wire) => Some(&ticket.asked),
+            _ => None,
+        }
+    }
+
     /// Closes the oldest open request whose deadline has come; a mark stays for a late answer. Call until `None`.
     pub fn expire(&mut self, now: Moment) -> Option<(u32, Ticket)> {
         if now < self.earliest {

@@ -1,7 +1,13 @@
 //! `client.reconnect`: where a pool wants to be connected to, and whether that may be followed.
 //!
 //! A pool may move its clients among its own machines. Whoever can speak in a pool's name must not move them elsewhere, so
-//! only the same host, or another one of the same registered domain, is followed (cgminer keeps to the same rule).
+//! only the same host, or another one of the same registered domain, is followed (cgminer keeps to the same rule). An
+//! address has no domain: there it is the same one or none.
+//!
+//! Where a registry ends and a name begins, only a list can say that has to be kept up to date (publicsuffix.org, some ten
+//! thousand rules), and a list built in ages with the program. This here needs none and errs to the side of refusing: a
+//! short name under a country's domain is taken for a registry, and the well-known domains in which anybody gets a name are
+//! none of anybody's. What is refused so is told, and an operator who wants it configures the address.
 
 use crate::message::Message;
 use crate::value;
@@ -10,8 +16,30 @@ use crate::value;
 const HOST_BYTES_MAX: usize = 253;
 /// Longest wait that is kept; longer ones are cut.
 const WAIT_S_MAX: u64 = 3_600;
-/// Names under which registries of countries let register: `pool.co.uk` and `evil.co.uk` are not of one domain.
-const SECOND_LEVELS: [&str; 9] = ["ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"];
+/// Names of that many letters under the domain of a country are registries as a rule (`co.uk`, `com.br`, `gob.mx`):
+/// `pool.co.uk` and `evil.co.uk` are not of one domain.
+const REGISTRY_BYTES_MAX: usize = 3;
+/// Longer ones, whatever the domain.
+const REGISTRIES: [&str; 4] = ["firm", "info", "asso", "priv"];
+/// Domains in which anybody gets a name.
+const SHARED: [&str; 16] = [
+    "amazonaws.com",
+    "azurewebsites.net",
+    "cloudapp.net",
+    "ddns.net",
+    "duckdns.org",
+    "dyndns.org",
+    "dynu.net",
+    "fly.dev",
+    "github.io",
+    "herokuapp.com",
+    "hopto.org",
+    "myftp.org",
+    "ngrok.io",
+    "no-ip.org",
+    "sytes.net",
+    "zapto.org",
+];
 
 /// Where a pool wants to be connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +91,7 @@ fn is_host(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':'))
 }
 
-/// The part of a host name that its owner registered. `None` for addresses and for names without a dot.
+/// The part of a host name that its owner registered. `None` for addresses, names without a dot, and registries.
 fn registered(host: &str) -> Option<&str> {
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.parse::<std::net::IpAddr>().is_ok() {
@@ -72,16 +100,19 @@ fn registered(host: &str) -> Option<&str> {
     let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
     let last = dots.next()?;
     let second = dots.next();
-    let begin = second.map_or(0, |at| at + 1);
-    let label = host.get(begin..last)?;
-    let is_registry =
-        host.len() - last == 3 && SECOND_LEVELS.iter().any(|name| label.eq_ignore_ascii_case(name));
-    if !is_registry {
-        return host.get(begin..);
+    let domain = host.get(second.map_or(0, |at| at + 1)..)?;
+    let label = domain.split('.').next()?;
+    let is_country = host.len() - last == 3;
+    let is_registry = is_country && (label.len() <= REGISTRY_BYTES_MAX || is_one_of(&REGISTRIES, label));
+    if !is_registry && !is_one_of(&SHARED, domain) {
+        return Some(domain);
     }
     second?;
-    let begin = dots.next().map_or(0, |at| at + 1);
-    host.get(begin..)
+    host.get(dots.next().map_or(0, |at| at + 1)..)
+}
+
+fn is_one_of(known: &[&str], name: &str) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -123,6 +154,9 @@ mod tests {
             ("a.pool.co.uk", "b.pool.co.uk"),
             ("127.0.0.1", "127.0.0.1"),
             ("localhost", "localhost"),
+            ("::1", "::1"),
+            ("eu.kano.is", "kano.is"),
+            ("a.mypool.duckdns.org", "mypool.duckdns.org"),
         ] {
             assert!(may(target, host), "{target} {host}");
         }
@@ -135,6 +169,15 @@ mod tests {
             ("10.0.0.2", "10.0.0.1"),
             ("1.2.0.1", "9.9.0.1"),
             ("evil", "localhost"),
+            ("evil.com.br", "pool.com.br"),
+            ("evil.gob.mx", "pool.gob.mx"),
+            ("evil.duckdns.org", "pool.duckdns.org"),
+            ("duckdns.org", "pool.duckdns.org"),
+            ("ec2-1.amazonaws.com", "ec2-2.amazonaws.com"),
+            ("127.0.0.2", "127.0.0.1"),
+            ("::2", "::1"),
+            ("com", "example.com"),
+            ("", "example.com."),
         ] {
             assert!(!may(target, host), "{target} {host}");
         }

@@ -3,7 +3,7 @@
 //! State and judgement only; the lines are handled in [`session`](crate::session).
 
 use crate::framer::PoolFramer;
-use crate::limits::{EXTRANONCE1_BYTES_MAX, EXTRANONCE2_SIZE_MAX};
+use crate::limits::{EXTRANONCE1_BYTES_MAX, EXTRANONCE2_SIZE_MAX, EXTRANONCE2_SIZE_MIN};
 use crate::login::{Answer, Login};
 use crate::message::{Message, Method};
 use crate::moment::Moment;
@@ -36,7 +36,8 @@ impl Extranonce {
     pub fn read(extranonce1: &[u8], size: &[u8]) -> Option<Self> {
         let text = value::plain_str(extranonce1)?;
         let extranonce2_size = u8::try_from(value::unsigned(size)?).ok()?;
-        if !text.len().is_multiple_of(2) || usize::from(extranonce2_size) > EXTRANONCE2_SIZE_MAX {
+        let is_size = (EXTRANONCE2_SIZE_MIN..=EXTRANONCE2_SIZE_MAX).contains(&usize::from(extranonce2_size));
+        if !text.len().is_multiple_of(2) || !is_size {
             return None;
         }
         let mut bytes = [0; EXTRANONCE1_BYTES_MAX];
@@ -87,6 +88,8 @@ pub struct Upstream {
     pub heard: Moment,
     /// What subscribe gave, once the pool answered it.
     pub extranonce: Option<Extranonce>,
+    /// How the pool calls the subscription, a raw JSON string, if it does.
+    pub session_id: Option<Box<[u8]>>,
     /// The difficulty that counts from the next job on; 0 until told.
     pub difficulty: f64,
     /// The version bits that the miner may roll.
@@ -95,7 +98,7 @@ pub struct Upstream {
     pub generation: u8,
     /// What is added to the ids of our requests on this wire: another session may have used the same ones on it before.
     pub id_offset: u32,
-    /// Lines that were not Stratum.
+    /// Lines since the last good job that were not Stratum.
     pub garbage_count: u16,
     /// Whether a job came.
     pub had_job: bool,
@@ -132,6 +135,7 @@ impl Default for Upstream {
             deadlines: Deadlines::default(),
             heard: Moment::default(),
             extranonce: None,
+            session_id: None,
             difficulty: 0.0,
             version_mask: 0,
             generation: 0,
@@ -170,35 +174,30 @@ impl Upstream {
         self.extranonce = Some(extranonce);
     }
 
-    /// Notes a line by which the pool changes what its shares must be like. Whether it is one.
+    /// Notes a line by which the pool changes what its shares must be like. Whether it is one that can be read.
     pub fn note(&mut self, method: Method, message: &Message<'_>) -> bool {
         match method {
             Method::SetDifficulty => self.set_difficulty(message.param(0)),
             Method::SetExtranonce => {
-                if let Some(extranonce) = Extranonce::read(message.param(0), message.param(1)) {
-                    self.set_extranonce(extranonce);
-                }
+                let extranonce = Extranonce::read(message.param(0), message.param(1));
+                extranonce.map(|extranonce| self.set_extranonce(extranonce)).is_some()
             }
             // Some send the mask alone instead of a list.
             Method::SetVersionMask if message.params.is_array => self.set_version_mask(message.param(0)),
             Method::SetVersionMask => self.set_version_mask(message.raw(message.params.whole)),
-            _ => return false,
-        }
-        true
-    }
-
-    /// Takes a new difficulty; zero, negative and non-finite ones are ignored.
-    pub fn set_difficulty(&mut self, raw: &[u8]) {
-        if let Some(difficulty) = value::number(raw).filter(|difficulty| *difficulty > 0.0) {
-            self.difficulty = difficulty;
+            _ => false,
         }
     }
 
-    /// Takes a new version mask, a JSON string of hex.
-    pub fn set_version_mask(&mut self, raw: &[u8]) {
-        if let Some(mask) = mask(raw) {
-            self.version_mask = mask;
-        }
+    /// Takes a new difficulty. False for what is none: zero, negative, not finite, no number.
+    pub fn set_difficulty(&mut self, raw: &[u8]) -> bool {
+        let difficulty = value::number(raw).filter(|difficulty| *difficulty > 0.0);
+        difficulty.map(|difficulty| self.difficulty = difficulty).is_some()
+    }
+
+    /// Takes a new version mask, a JSON string of hex. False for what is none.
+    pub fn set_version_mask(&mut self, raw: &[u8]) -> bool {
+        mask(raw).map(|mask| self.version_mask = mask).is_some()
     }
 
     /// The session that the wire belongs to goes on at its pool, counting extranonces from here.
@@ -271,6 +270,7 @@ mod tests {
             r#"[[],"zz",8]"#,
             r#"[[],"+1",8]"#,
             r#"[[],"f0",17]"#,
+            r#"[[],"f0",0]"#,
             r#"[[],"f0",-1]"#,
             r#"[[],"f0"]"#,
             r"[[],5,8]",
@@ -286,9 +286,9 @@ mod tests {
     #[test]
     fn only_sane_difficulties_count() {
         let mut upstream = Upstream::default();
-        upstream.set_difficulty(b"0.002");
+        assert!(upstream.set_difficulty(b"0.002"));
         for bad in ["0", "-1", "1e999", "\"5\"", "null", "NaN"] {
-            upstream.set_difficulty(bad.as_bytes());
+            assert!(!upstream.set_difficulty(bad.as_bytes()), "{bad}");
         }
         assert!((upstream.difficulty - 0.002).abs() < f64::EPSILON);
     }

@@ -90,6 +90,12 @@ pub fn of_authorize<'a>(message: &Message<'a>) -> Verdict<'a> {
     if says_nothing { Verdict::Accepted } else { of_submit(message) }
 }
 
+/// Whether an answer says no, to whatever.
+pub fn is_refusal(message: &Message<'_>) -> bool {
+    let says = |member| !is_nothing(message.raw(member));
+    says(message.error) || says(message.reject_reason) || message.raw(message.result) == b"false"
+}
+
 fn is_nothing(raw: &[u8]) -> bool {
     raw.is_empty() || value::is_null(raw)
 }

@@ -154,7 +154,7 @@ fn each_deadline_of_the_miner_has_its_own_reason() {
     assert_eq!(rig.finished(), Some(CloseReason::AuthorizeTimeout));
     let mut rig = Rig::mining("a.b");
     for _ in 0..60 {
-        rig.pool("{\"method\":\"mining.notify\",\"params\":[]}\n");
+        rig.pool("{\"method\":\"client.show_message\",\"params\":[]}\n");
         rig.pass_ms(60_000);
     }
     assert_eq!(rig.finished(), Some(CloseReason::MinerIdle));

@@ -5,6 +5,7 @@ mod rig;
 use adit_protocol::event::{CloseReason, Event, Gone, LoginFailure, MoveReason, Oddity, Outcome, Side, Wire};
 use adit_protocol::limits::PENDING_COUNT_MAX;
 use adit_protocol::pool::{PoolId, Terms};
+use adit_protocol::session_ids::SessionIds;
 use rig::{POOL, Rig};
 
 const SPARE: PoolId = PoolId(2);
@@ -108,8 +109,9 @@ fn a_miner_that_takes_extranonces_is_switched_in_one_write() {
         format!(
             "{{\"id\":null,\"method\":\"mining.set_extranonce\",\"params\":[\"beef\",4]}}\n\
              {{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[8]}}\n{}",
-            notify("k1", true)
-        )
+            notify("z1", true)
+        ),
+        "jobs have ids of ours from now on"
     );
     assert_eq!(
         without_shares(&rig),
@@ -124,7 +126,7 @@ fn a_miner_that_takes_extranonces_is_switched_in_one_write() {
             }
         ]
     );
-    rig.miner(&submit(7, "k1"));
+    rig.miner(&submit(7, "z1"));
     assert_eq!(rig.take_wire(Wire::B), submit_as(1008, "P2.a.b", "k1"));
     rig.on(Wire::B, "{\"id\":1008,\"result\":true}\n");
     assert_eq!(rig.take_miner(), "{\"id\":7,\"result\":true}\n");
@@ -142,7 +144,7 @@ fn a_miner_that_takes_none_is_switched_only_where_nothing_changes() {
         rig.connected(Wire::B);
         rig.on(Wire::B, &(answers(1003, extranonce1) + &notify("k1", true)));
         let heard = rig.take_miner();
-        assert_eq!(heard.contains("k1"), can_switch);
+        assert_eq!(heard.contains("z1"), can_switch);
         assert!(!heard.contains("set_extranonce"), "{heard}");
         assert!(rig.events.contains(&Event::Prepared { wire: Wire::B, pool: SPARE, can_switch }));
         rig.miner(&submit(7, "j1"));
@@ -161,7 +163,7 @@ fn an_extranonce_subscribe_that_comes_later_lets_a_prepared_wire_be_switched_to(
     rig.miner(XNSUB);
     let heard = rig.take_miner();
     assert!(
-        heard.contains("\"id\":9,") && heard.contains("set_extranonce") && heard.contains("k1"),
+        heard.contains("\"id\":9,") && heard.contains("set_extranonce") && heard.contains("z1"),
         "{heard}"
     );
 }
@@ -347,6 +349,13 @@ fn a_reconnect_inside_the_pools_domain_is_told_to_the_owner_and_never_to_the_min
     };
     rig.on(Wire::A, &reconnect("evil.org"));
     assert_eq!(rig.oddities(), [Oddity::ReconnectHeldBack]);
+    assert!(rig.events.contains(&Event::ReconnectRefused { pool: POOL }));
+    rig.call(|session, _| {
+        let refused = session.take_reconnect().and_then(|target| target.host);
+        assert_eq!(refused.as_deref(), Some("evil.org"), "told, and not followed");
+    });
+    rig.on(Wire::A, &reconnect("no host"));
+    assert_eq!(rig.oddities().len(), 2);
     rig.call(|session, _| assert_eq!(session.take_reconnect(), None));
     rig.on(Wire::A, &reconnect("eu.example.com"));
     assert!(rig.events.contains(&Event::Reconnect { wire: Wire::A, pool: POOL }));
@@ -370,7 +379,7 @@ fn a_job_that_comes_before_the_answers_is_waited_with() {
     rig.on(Wire::B, "{\"id\":1005,\"result\":true}\n");
     let heard = rig.take_miner();
     assert!(heard.contains("\"mining.set_version_mask\",\"params\":[\"00000000\"]"), "{heard}");
-    assert!(heard.ends_with(&notify("k1", true)), "{heard}");
+    assert!(heard.ends_with(&notify("z1", true)), "{heard}");
 }
 
 #[test]
@@ -409,7 +418,136 @@ fn a_job_at_the_last_moment_is_waited_with_for_its_difficulty() {
     rig.pass_ms(499);
     assert_eq!(rig.take_miner(), "");
     rig.pass_ms(1);
-    assert!(rig.take_miner().ends_with(&notify("k1", true)));
+    assert!(rig.take_miner().ends_with(&notify("z1", true)));
+}
+
+#[test]
+fn a_share_for_a_job_that_is_long_forgotten_never_reaches_another_pool_that_has_its_id() {
+    let mut rig = mining();
+    rig.miner(XNSUB);
+    rig.on(Wire::A, "{\"id\":1003,\"result\":true}\n");
+    for id in 1..=100 {
+        rig.on(Wire::A, &notify(&id.to_string(), false));
+    }
+    rig.prepare(Wire::B, SPARE, MoveReason::FailBack);
+    rig.connected(Wire::B);
+    rig.on(Wire::B, &(answers(1004, "beef").replace("1006", "1007") + &notify("1", true)));
+    for id in 2..=100 {
+        rig.on(Wire::B, &notify(&id.to_string(), false));
+    }
+    rig.take_miner();
+    rig.take_pool();
+    rig.take_wire(Wire::B);
+    for id in 1..=100_u32 {
+        rig.miner(&submit(id, &id.to_string()));
+    }
+    assert_eq!(rig.take_wire(Wire::B), "", "the same ids, other jobs");
+    let known = rig.take_pool().lines().count();
+    assert_eq!((known, rig.take_miner().matches("[21,").count()), (16, 84));
+    // Of the new pool's own jobs the newest are known; whoever mines an older one is late.
+    for number in 1..=101_u32 {
+        rig.miner(&submit(1_000 + number, &format!("z{number:x}")));
+    }
+    let said = rig.take_wire(Wire::B);
+    let jobs: Vec<&str> = said.lines().filter_map(|line| line.split('"').nth(11)).collect();
+    let newest: Vec<String> = (85..=100).map(|id| id.to_string()).collect();
+    assert_eq!(jobs, newest);
+}
+
+#[test]
+fn a_pools_id_that_looks_like_ours_is_told_as_one_of_ours_from_the_start() {
+    let mut rig = mining();
+    for theirs in ["z1", "\\u007a2"] {
+        rig.on(Wire::A, &notify(theirs, false));
+    }
+    assert_eq!(rig.take_miner(), notify("z1", false) + &notify("z2", false));
+    rig.miner(&submit(7, "z2"));
+    assert_eq!(rig.take_wire(Wire::A), submit(1003, "\\u007a2"));
+    rig.miner(&submit(8, "z9"));
+    assert!(rig.take_miner().contains("[21,"), "an id of ours that was never given");
+    assert_eq!(rig.take_wire(Wire::A), "");
+}
+
+#[test]
+fn a_miner_that_was_told_no_job_yet_is_told_the_ids_of_the_pool_it_comes_to() {
+    let mut rig = Rig { ends_without_pool: false, ..Rig::default() };
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.gone(Side::Pool(Wire::A), Gone::DialFailed);
+    rig.prepare(Wire::B, SPARE, MoveReason::PoolLost);
+    rig.connected(Wire::B);
+    rig.on(Wire::B, &("{\"id\":1001,\"result\":[[],\"beef\",8]}\n".to_owned() + &notify("k1", false)));
+    rig.pass_ms(500);
+    rig.take_miner();
+    rig.on(Wire::B, &notify("k2", false));
+    assert_eq!(rig.take_miner(), notify("k2", false));
+}
+
+/// The first pool answers a subscribe with this session id, and is lost then.
+fn left_behind(pool_gives: &str) -> Rig {
+    let mut rig = Rig { ends_without_pool: false, ..Rig::default() };
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"rig/1.0\"]}\n");
+    rig.miner("{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
+    rig.connected(Wire::A);
+    rig.pool(&format!(
+        "{{\"id\":1000,\"result\":[{pool_gives},\"f000000a\",4]}}\n{{\"id\":1001,\"result\":true}}\n"
+    ));
+    rig.on(Wire::A, &notify("j1", true));
+    rig.gone(Side::Pool(Wire::A), Gone::Broken);
+    rig.take_miner();
+    rig.take_pool();
+    rig
+}
+
+#[test]
+fn a_pool_that_comes_back_is_shown_the_session_id_that_it_gave_and_no_other_pool_is() {
+    for (pool, subscribe) in
+        [(POOL, "\"params\":[\"rig/1.0\",\"5e5510\"]"), (SPARE, "\"params\":[\"rig/1.0\"]")]
+    {
+        let mut rig = left_behind("[[\"mining.set_difficulty\",\"d\"],[\"mining.notify\",\"5e5510\"]]");
+        rig.prepare(Wire::B, pool, MoveReason::PoolLost);
+        rig.connected(Wire::B);
+        let asked = rig.take_wire(Wire::B);
+        assert!(asked.contains(subscribe), "{asked}");
+    }
+    let mut rig = left_behind("[[\"mining.notify\",\"5e5510\"]]");
+    rig.prepare(Wire::B, POOL, MoveReason::PoolLost);
+    rig.connected(Wire::B);
+    rig.on(Wire::B, "{\"id\":1002,\"result\":[[],\"f000000a\",4]}\n{\"id\":1003,\"result\":true}\n");
+    rig.on(Wire::B, &notify("j1", true));
+    rig.pass_ms(500);
+    assert!(
+        rig.take_miner().contains("mining.notify"),
+        "the same extranonce1: the miner keeps its connection"
+    );
+}
+
+/// Knows of one id, and whose it is.
+struct OneId(PoolId);
+
+impl SessionIds for OneId {
+    fn issued(&mut self, id: &[u8], _: PoolId) {
+        assert_eq!(id, b"\"a\"");
+    }
+
+    fn may_resume(&mut self, id: &[u8], pool: PoolId) -> bool {
+        id == b"\"5e5510\"" && pool == self.0
+    }
+}
+
+#[test]
+fn a_miners_session_id_reaches_only_the_pool_that_issued_it() {
+    for (issuer, id, passes) in [(POOL, "5e5510", true), (SPARE, "5e5510", false), (POOL, "unknown", false)] {
+        let mut rig = Rig::default();
+        rig.shared.session_ids = Box::new(OneId(issuer));
+        let subscribe = |id: u32, params: &str| {
+            format!("{{\"id\":{id},\"method\":\"mining.subscribe\",\"params\":[\"rig/1.0\"{params}]}}\n")
+        };
+        rig.miner(&subscribe(1, &format!(",\"{id}\"")));
+        let expected = if passes { format!(",\"{id}\"") } else { String::new() };
+        assert_eq!(rig.take_pool(), subscribe(1000, &expected));
+        rig.connected(Wire::A);
+        rig.pool("{\"id\":1000,\"result\":[[[\"mining.notify\",\"a\"]],\"f000000a\",4],\"error\":null}\n");
+    }
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn parse_errors(counted: &Snapshot) -> Counts {
         ("miner_malformed", Oddity::RefusedMalformed),
         ("pool_text", Oddity::PoolText),
         ("pool_unreadable_job", Oddity::UnreadableJob),
+        ("pool_malformed", Oddity::PoolMalformed),
     ];
     let closed = closed.map(|(label, reason)| (label, counted.closed(reason)));
     closed.into_iter().chain(odd.map(|(label, oddity)| (label, counted.odd(oddity)))).collect()

@@ -68,7 +68,7 @@ impl Plane {
             Event::WireDone { wire } => self.close_wire(key, wire),
             Event::Finish(reason) => self.finish(key, reason),
             // What is kept for a miner it was given at its first request; and nothing is followed yet.
-            Event::Reconnect { .. } | Event::Subscribing => {}
+            Event::Reconnect { .. } | Event::ReconnectRefused { .. } | Event::Subscribing => {}
             Event::Misplaced { pool, left } => self.misplaced(key, pool, left),
             Event::Subscribed { .. } if self.is_stock(key) => {}
             Event::Subscribed { .. } => {

@@ -9,25 +9,30 @@
 //!
 //! Not here: forwarding the line (a job whose content cannot be read is forwarded all the same), and the check ([`crate::share`]).
 
+mod aliases;
 mod decode;
 mod facts;
 mod store;
 mod table;
 
+pub use aliases::Aliases;
 pub use decode::NotifyError;
 pub(crate) use decode::swap_words;
 pub use facts::ChainFacts;
 pub use store::{JobRef, JobStore};
 pub use table::{JobEntry, JobTable};
 
-use crate::limits::JOB_ID_BYTES_MAX;
+use crate::limits::{BRANCHES_COUNT_MAX, JOB_ID_BYTES_MAX};
 use crate::message::Message;
 use crate::value;
+
+/// Longest list of branches, raw: 64 digits each, quotes, comma, and room for white space.
+const BRANCHES_BYTES_MAX: usize = 2 + BRANCHES_COUNT_MAX * 72;
 
 /// A job id reduced to 32 bits by FNV-1a: enough to tell a session's few jobs apart, and what the ledger keeps of it.
 ///
 /// Two ids that collide (one in four thousand million) would be taken for one job in notes and figures. The pool judges by
-/// the id itself, which is forwarded as it is.
+/// the id itself, which is forwarded as it is; where a share goes is decided by the id itself, too ([`Aliases`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(pub u32);
 
@@ -51,6 +56,17 @@ impl JobKey {
 #[inline]
 pub fn is_clean(notify: &Message<'_>) -> bool {
     value::is_true(notify.param(8))
+}
+
+/// Whether the params of a `mining.notify` are a job as far as their kinds tell: what a miner may be given to read. That
+/// every byte of it is right, only [`JobStore`] tells.
+#[inline]
+pub fn is_job(notify: &Message<'_>) -> bool {
+    /// Strings beside the branches: id, previous hash, both halves of the coinbase, version, bits, time.
+    const STRINGS: [usize; 7] = [0, 1, 2, 3, 5, 6, 7];
+    let is_string = |at: &usize| notify.param(*at).first() == Some(&b'"');
+    let branches = notify.param(4);
+    STRINGS.iter().all(is_string) && branches.first() == Some(&b'[') && branches.len() <= BRANCHES_BYTES_MAX
 }
 
 /// A job ready for the share check: decoded, borrowed from its [`JobStore`].

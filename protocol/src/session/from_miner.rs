@@ -11,6 +11,7 @@ use crate::raw_id::RawId;
 use crate::replies::{self, LocalError};
 use crate::rewrite::{Change, Decimal, behind_brace, forward, id_member, splice};
 use crate::session::{Context, Go, Session};
+use crate::session_ids;
 use crate::upstream::mask;
 use crate::value;
 
@@ -72,26 +73,27 @@ impl Session {
         match method {
             Method::Configure => {
                 let asked = self.configure(message);
-                self.ask(message, asked, cx);
+                self.ask(message, asked, None, cx);
                 self.tell_logins(LoginStep::Configure, cx);
             }
             Method::Subscribe => {
                 self.downstream.stage = Stage::Subscribing;
                 self.downstream.note_agent(message);
                 self.downstream.agent_json = bounded(message.param(0), LOGIN_PARAMS_BYTES_MAX);
-                self.ask(message, Asked::Subscribe, cx);
+                let stripped = self.foreign_session_id(message, cx);
+                self.ask(message, Asked::Subscribe, stripped, cx);
                 self.tell_logins(LoginStep::Subscribe, cx);
                 cx.tell(Event::Subscribing);
             }
             Method::ExtranonceSubscribe => {
                 self.downstream.takes_extranonce = true;
                 self.downstream.subscribes_extranonce = true;
-                self.ask(message, Asked::ExtranonceSubscribe, cx);
+                self.ask(message, Asked::ExtranonceSubscribe, None, cx);
                 self.tell_logins(LoginStep::ExtranonceSubscribe, cx);
             }
             // ESP-Miner's answer to a pool's ping: the id is the pool's, and nobody answers it.
             Method::Pong => self.forward_up(message, cx),
-            _ if message.has_id() => self.ask(message, Asked::Other, cx),
+            _ if message.has_id() => self.ask(message, Asked::Other, None, cx),
             _ => self.forward_up(message, cx),
         }
     }
@@ -261,8 +263,16 @@ impl Session {
         }
     }
 
-    /// Sends a request up under an id of ours. Without a pool it is parked if it is owed an answer, else dropped.
-    fn ask(&mut self, message: &Message<'_>, asked: Asked, cx: &mut Context<'_>) {
+    /// The change that keeps a session id from a pool that did not issue it.
+    fn foreign_session_id(&self, message: &Message<'_>, cx: &mut Context<'_>) -> Option<Change<'static>> {
+        let id = session_ids::in_subscribe(message)?;
+        let may_resume = cx.shared.session_ids.may_resume(id, self.pool);
+        (!may_resume).then(|| session_ids::without_id(message))
+    }
+
+    /// Sends a request up under an id of ours, and with one more change if there is one. Without a pool it is parked if it
+    /// is owed an answer, else dropped.
+    fn ask(&mut self, message: &Message<'_>, asked: Asked, change: Option<Change<'_>>, cx: &mut Context<'_>) {
         if self.current.is_none() && !asked.is_owed() {
             return;
         }
@@ -274,8 +284,11 @@ impl Session {
             return;
         }
         let (id, member) = self.open(self.current, message, asked, cx);
-        if let Some(wire) = self.current {
-            splice(cx.toward(wire), message.line, [id_change(message, &id, &member)]);
+        let Some(wire) = self.current else { return };
+        let id_change = id_change(message, &id, &member);
+        match change {
+            Some(change) => splice(cx.toward(wire), message.line, [id_change, change]),
+            None => splice(cx.toward(wire), message.line, [id_change]),
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::downstream::Standing;
 use crate::event::{CloseReason, Event, Oddity, Outcome, Wire};
 use crate::message::{Kind, Line, Message, Method};
+use crate::moment::Moment;
 use crate::pending::{Asked, Found, Ticket};
 use crate::pool::PoolId;
 use crate::reconnect::Reconnect;
@@ -11,12 +12,10 @@ use crate::rewrite::{Change, forward, member_span, splice};
 use crate::session::login::granted_mask;
 use crate::session::shares::{Ending, close_share};
 use crate::session::{Context, Go, Session};
+use crate::session_ids;
 use crate::upstream::{Extranonce, Link};
 use crate::value;
 use crate::verdict::{self, Verdict};
-
-/// Lines that are not Stratum after which a pool's connection is given up.
-const GARBAGE_COUNT_MAX: u16 = 8;
 
 impl Session {
     pub(super) fn receive_from_pool(
@@ -44,9 +43,8 @@ impl Session {
     }
 
     pub(super) fn pool_line(&mut self, wire: Wire, line: Line<'_>, cx: &mut Context<'_>) {
-        let message = match cx.shared.parser.parse(line) {
-            Ok(message) => message,
-            Err(failure) => return self.pool_text(wire, failure.line, cx),
+        let Ok(message) = cx.shared.parser.parse(line) else {
+            return self.garbage(wire, Oddity::PoolText, cx);
         };
         if self.current != Some(wire) {
             return self.aside_line(wire, &message, cx);
@@ -54,49 +52,29 @@ impl Session {
         match message.kind {
             Kind::Response if message.has_id() => self.response(wire, &message, cx),
             Kind::Call(Method::Reconnect) => self.reconnect(wire, &message, cx),
-            Kind::Call(Method::Notify) if self.switched => self.job_after_switch(wire, &message, cx),
-            Kind::Call(method) => {
-                if method == Method::Notify {
-                    self.job(wire, &message, cx);
-                } else {
-                    self.wire_mut(wire).note(method, &message);
-                }
-                self.pass_down(message.line, cx);
-            }
-            // A response with a null id belongs to nothing; miners ignore it.
-            Kind::Response | Kind::Opaque => self.pass_down(message.line, cx),
-        }
-    }
-
-    /// A pool's line that is no JSON object. ckpool says goodbye in plain text, so text is passed on; too much of it, or
-    /// anything binary, is no pool.
-    #[cold]
-    fn pool_text(&mut self, wire: Wire, line: &[u8], cx: &mut Context<'_>) {
-        cx.odd(Oddity::PoolText);
-        let upstream = self.wire_mut(wire);
-        upstream.garbage_count = upstream.garbage_count.saturating_add(1);
-        if upstream.garbage_count > GARBAGE_COUNT_MAX {
-            return self.lose_wire(wire, CloseReason::PoolGarbage, cx);
-        }
-        if self.current == Some(wire)
-            && std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(char::is_control))
-        {
-            self.pass_down(line, cx);
+            Kind::Call(method) if !self.is_sound(wire, method, &message, cx) => {}
+            Kind::Call(Method::Notify) => self.pass_job(wire, &message, cx),
+            Kind::Call(_) => self.pass_down(message.line, cx),
+            Kind::Response => cx.odd(Oddity::StrayResponse),
+            Kind::Opaque => self.garbage(wire, Oddity::PoolText, cx),
         }
     }
 
     /// A pool's wish to be connected to elsewhere, which the miner never hears of: it would leave Adit.
     #[cold]
     pub(super) fn reconnect(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
-        let pool = self.wire(wire).pool;
-        let host = cx.shared.terms.of(pool).host.as_deref();
-        match Reconnect::read(message).filter(|target| target.may_leave(host)) {
-            Some(target) => {
-                self.reconnect = Some(Box::new(target));
-                cx.tell(Event::Reconnect { wire, pool });
-            }
-            None => cx.odd(Oddity::ReconnectHeldBack),
+        let upstream = self.wire(wire);
+        let (pool, lingers) = (upstream.pool, upstream.linger_until != Moment::NEVER);
+        let Some(target) = Reconnect::read(message).filter(|_| !lingers) else {
+            return cx.odd(Oddity::ReconnectHeldBack);
+        };
+        let is_allowed = target.may_leave(cx.shared.terms.of(pool).host.as_deref());
+        self.reconnect = Some(Box::new(target));
+        if is_allowed {
+            return cx.tell(Event::Reconnect { wire, pool });
         }
+        cx.odd(Oddity::ReconnectHeldBack);
+        cx.tell(Event::ReconnectRefused { pool });
     }
 
     /// Passes a line down as it is, behind those that wait.
@@ -115,9 +93,15 @@ impl Session {
     }
 
     pub(super) fn response(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
+        let upstream = self.wire(wire);
         let found = match value::id_number(message.raw(message.id)) {
             Some(id) => {
-                let id = id.wrapping_sub(self.wire(wire).id_offset.into());
+                let id = id.wrapping_sub(upstream.id_offset.into());
+                if upstream.extranonce.is_none() && self.is_no_subscription(wire, id, message) {
+                    // No pool for the miner; another one may answer.
+                    cx.odd(Oddity::PoolMalformed);
+                    return self.lose_wire(wire, CloseReason::PoolGarbage, cx);
+                }
                 (id, self.pending.close(wire, id))
             }
             None => (0, Found::Nothing),
@@ -134,6 +118,14 @@ impl Session {
             (_, Found::Late { submit: false }) => cx.odd(Oddity::LateAnswer),
             (_, Found::Nothing) => cx.odd(Oddity::StrayResponse),
         }
+    }
+
+    /// Whether this is an answer to subscribe that gives neither an extranonce nor an error.
+    #[cold]
+    fn is_no_subscription(&self, wire: Wire, id: u64, message: &Message<'_>) -> bool {
+        matches!(self.pending.asked(wire, id), Some(Asked::Subscribe))
+            && Extranonce::from_result(message.raw(message.result)).is_none()
+            && !verdict::is_refusal(message)
     }
 
     /// The pool's answer to a request: noted, then given to the miner under the miner's own id.
@@ -156,12 +148,7 @@ impl Session {
                 let pool = upstream.pool;
                 self.authorize_answered(*index, pool, accepted, cx);
             }
-            Asked::Subscribe => {
-                if let Some(extranonce) = Extranonce::from_result(message.raw(message.result)) {
-                    upstream.set_extranonce(extranonce);
-                    cx.tell(Event::Subscribed { pool: upstream.pool });
-                }
-            }
+            Asked::Subscribe => _ = self.subscribed(wire, message, cx),
             Asked::Configure(_) => {
                 upstream.version_mask = granted_mask(message.raw(message.result));
             }
@@ -192,6 +179,19 @@ impl Session {
     /// Gives the miner what need not wait any more.
     pub(super) fn release_held(&mut self, cx: &mut Context<'_>) {
         self.hold.release(self.pending.earliest_handshake(), cx.to_miner);
+    }
+
+    /// The pool's answer to a subscribe. Whether it gives an extranonce.
+    pub(super) fn subscribed(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) -> bool {
+        let upstream = self.wire_mut(wire);
+        let Some(extranonce) = Extranonce::from_result(message.raw(message.result)) else { return false };
+        upstream.set_extranonce(extranonce);
+        upstream.session_id = session_ids::in_result(message.raw(message.result)).map(Into::into);
+        if let Some(id) = &upstream.session_id {
+            cx.shared.session_ids.issued(id, upstream.pool);
+        }
+        cx.tell(Event::Subscribed { pool: upstream.pool });
+        true
     }
 
     /// A pool's answer to an authorize, or ours in its place.

@@ -1,39 +1,56 @@
 //! `mining.notify`: what is remembered of a job, and how it is told to a miner that was switched.
 //!
-//! Before the first switch jobs pass as they are. After it their ids must not be taken for those of an earlier pool: two
-//! pools do use the same ids. An id that an earlier job still has, or that is not tracked, is replaced by one of ours, and
-//! submits are translated back.
+//! As long as a miner has its first pool, jobs pass as they are. Once it was told jobs of one connection and comes to
+//! another, it is told ids of ours ([`Aliases`]), and its submits are translated back.
 
 use crate::event::{Event, Oddity, Wire};
-use crate::job::{self, ChainFacts, JobEntry, JobKey};
+use crate::job::{self, Aliases, ChainFacts, JobEntry, JobKey};
 use crate::message::{Message, Span};
 use crate::rewrite::{Change, splice};
 use crate::session::{Context, Session};
 
-/// A job that the miner knows by an id of ours.
-#[derive(Debug)]
-pub(super) struct Renamed {
-    /// The key of our id.
-    key: JobKey,
-    /// The pool's id, raw JSON.
-    theirs: Box<[u8]>,
+/// By which ids a miner is told jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum JobIds {
+    /// It was told none yet.
+    #[default]
+    Untold,
+    /// By those of its first pool, which is all it had.
+    Theirs,
+    /// By ours: it may submit for jobs of an earlier pool.
+    Ours,
+}
+
+impl JobIds {
+    /// The miner comes to another pool, or to another connection to the same one.
+    pub fn at_another_pool(self) -> Self {
+        match self {
+            Self::Untold => Self::Untold,
+            Self::Theirs | Self::Ours => Self::Ours,
+        }
+    }
 }
 
 impl Session {
     /// Remembers a job with the difficulty that goes with it, and its content if shares are checked here. Returns the id
     /// by which the miner is to know it, raw JSON, if that is not the pool's.
-    pub(super) fn job(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) -> Option<String> {
+    fn job(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) -> Option<String> {
         let clean = job::is_clean(message) || self.wire(wire).clean_next;
         let upstream = self.wire_mut(wire);
         let first = !std::mem::replace(&mut upstream.had_job, true);
         cx.tell(Event::Job { pool: upstream.pool, clean, first, chain: ChainFacts::of(message) });
-        let (key, ours) = match JobKey::of_raw(message.param(0)) {
-            Some(key) if !self.switched || self.is_unmistakable(wire, key, message.param(0)) => (key, None),
-            None if !self.switched => {
-                cx.odd(Oddity::UnreadableJob);
-                return None;
-            }
-            _ => self.rename(message.param(0)),
+        if self.job_ids == JobIds::Untold {
+            self.job_ids = JobIds::Theirs;
+        }
+        let raw = message.param(0);
+        let (key, ours) = if self.job_ids == JobIds::Ours || Aliases::resembles(raw) {
+            let (key, ours) = self.aliases.give(raw, |key| self.jobs.find(key).is_some());
+            (key, Some(ours))
+        } else if let Some(key) = JobKey::of_raw(raw) {
+            (key, None)
+        } else {
+            cx.odd(Oddity::UnreadableJob);
+            return None;
         };
         let mut content = None;
         if cx.shared.settings.share_check {
@@ -57,14 +74,29 @@ impl Session {
         ours
     }
 
-    /// Passes a job to a miner that was switched: under an id that no earlier job has, the first one as clean.
+    /// Notes a job and passes it to the miner: as it is, as long as it has its first pool.
+    #[inline]
+    pub(super) fn pass_job(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
+        self.wire_mut(wire).garbage_count = 0;
+        match self.job(wire, message, cx) {
+            None if !self.wire(wire).clean_next => self.pass_down(message.line, cx),
+            ours => self.pass_changed_job(wire, message, ours.as_deref(), cx),
+        }
+    }
+
+    /// Passes a job under an id of ours, if it has one, and the first one of a connection as clean.
     #[cold]
-    pub(super) fn job_after_switch(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
-        let ours = self.job(wire, message, cx);
+    fn pass_changed_job(
+        &mut self,
+        wire: Wire,
+        message: &Message<'_>,
+        ours: Option<&str>,
+        cx: &mut Context<'_>,
+    ) {
         let make_clean = std::mem::take(&mut self.wire_mut(wire).clean_next) && !job::is_clean(message);
         let mut bytes = Vec::with_capacity(message.line.len() + 32);
         let id = message.params.items[0];
-        let id_change = Change { span: id, bytes: ours.as_deref().map_or(message.raw(id), str::as_bytes) };
+        let id_change = Change { span: id, bytes: ours.map_or(message.raw(id), str::as_bytes) };
         let flag = message.params.items[8];
         if !make_clean {
             splice(&mut bytes, message.line, [id_change]);
@@ -81,31 +113,13 @@ impl Session {
         self.pass_down(&bytes, cx);
     }
 
-    /// Whether submits for a job with this id can only be meant for it.
-    fn is_unmistakable(&self, wire: Wire, key: JobKey, raw: &[u8]) -> bool {
-        // A miner may write an id with escapes in another way than the pool.
-        !raw.contains(&b'\\')
-            && self.jobs.find(key).is_none_or(|known| known.wire == Some(wire) && !known.renamed)
-    }
-
-    /// An id of ours for a job of the pool's.
-    fn rename(&mut self, theirs: &[u8]) -> (JobKey, Option<String>) {
-        let Self { jobs, renamed, .. } = self;
-        renamed.retain(|known| jobs.find(known.key).is_some_and(|job| job.renamed));
-        loop {
-            self.renames_count = self.renames_count.wrapping_add(1);
-            let id = format!("a{:x}", self.renames_count);
-            let key = JobKey::of(id.as_bytes());
-            if self.jobs.find(key).is_none() {
-                self.renamed.push(Renamed { key, theirs: theirs.into() });
-                return (key, Some(format!("\"{id}\"")));
-            }
+    /// Whether a share for the job that the miner calls so is for this one: keys may be the same where ids are not.
+    #[inline]
+    pub(super) fn is_meant(&self, entry: &JobEntry, raw: &[u8]) -> bool {
+        if entry.renamed {
+            self.aliases.theirs(raw).is_some()
+        } else {
+            !Aliases::resembles(raw) || self.job_ids != JobIds::Ours
         }
-    }
-
-    /// The pool's own id, raw JSON, of a job that the miner knows by one of ours.
-    #[cold]
-    pub(super) fn their_id(&self, key: JobKey) -> Option<&[u8]> {
-        self.renamed.iter().rev().find(|renamed| renamed.key == key).map(|renamed| &*renamed.theirs)
     }
 }

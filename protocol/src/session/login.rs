@@ -15,7 +15,7 @@ use crate::raw_id::RawId;
 use crate::rewrite::Decimal;
 use crate::session::wires::VERSION;
 use crate::session::{Context, Session};
-use crate::upstream::{Extranonce, Link, Upstream, mask};
+use crate::upstream::{Link, Upstream, mask};
 use crate::value;
 use crate::verdict::{self, Verdict};
 
@@ -48,6 +48,11 @@ impl Session {
     /// Whether there is no connection on this wire, nor one on its way.
     pub fn is_free(&self, wire: Wire) -> bool {
         self.wire(wire).link == Link::Idle
+    }
+
+    /// What the login on this wire is made for, and since when it is wanted; `None` if none is.
+    pub fn login_reason(&self, wire: Wire) -> Option<(MoveReason, Moment)> {
+        self.wire(wire).login.as_ref().map(|login| (login.why, login.began))
     }
 
     /// Begins to prepare `pool` on `wire`, which the owner then connects. False, and nothing is done, if the place is
@@ -136,10 +141,16 @@ impl Session {
         }
     }
 
-    /// Without the session id that the miner may have named: another pool issued it.
+    /// Without the session id that the miner may have named: another pool issued it. A pool that comes back after it was
+    /// lost is shown its own: where it gives the same extranonce1 for it, nothing changes for the miner.
     fn also_subscribe(&mut self, wire: Wire, cx: &mut Context<'_>) {
         let agent = if self.is_for_stock(wire) { VERSION.as_bytes() } else { &self.downstream.agent_json };
-        let params = [b"[", agent, b"]"].concat();
+        let left = self.downstream.left_session.as_deref().filter(|(pool, _)| *pool == self.wire(wire).pool);
+        let params = match left {
+            Some((_, id)) if agent.is_empty() => [b"[\"\",", &**id, b"]"].concat(),
+            Some((_, id)) => [b"[", agent, b",", id, b"]"].concat(),
+            None => [b"[", agent, b"]"].concat(),
+        };
         if self.wire(wire).login.as_ref().is_some_and(|login| matches!(login.subscribe, Step::Unasked)) {
             self.also_ask(wire, LoginStep::Subscribe, "mining.subscribe", &params, cx);
         }
@@ -212,24 +223,17 @@ impl Session {
         message: &Message<'_>,
         cx: &mut Context<'_>,
     ) {
-        let upstream = &mut self.wires[wire.index()];
-        let pool = upstream.pool;
         let accepted = match step {
             LoginStep::Configure => {
-                upstream.version_mask = granted_mask(message.raw(message.result));
+                self.wire_mut(wire).version_mask = granted_mask(message.raw(message.result));
                 true
             }
-            LoginStep::Subscribe => match Extranonce::from_result(message.raw(message.result)) {
-                Some(extranonce) => {
-                    upstream.set_extranonce(extranonce);
-                    cx.tell(Event::Subscribed { pool });
-                    true
-                }
-                None => return self.fail_login(wire, LoginFailure::SubscribeRefused, cx),
-            },
+            LoginStep::Subscribe if self.subscribed(wire, message, cx) => true,
+            LoginStep::Subscribe => return self.fail_login(wire, LoginFailure::SubscribeRefused, cx),
             LoginStep::Authorize(_) => verdict::of_authorize(message) == Verdict::Accepted,
             LoginStep::ExtranonceSubscribe => verdict::of_submit(message) == Verdict::Accepted,
         };
+        let upstream = self.wire_mut(wire);
         if let Some(login) = &mut upstream.login {
             match step {
                 LoginStep::Configure => login.answered.1 = upstream.version_mask,
@@ -278,14 +282,21 @@ impl Session {
     }
 
     /// What a pool tells on a wire that the miner does not mine on (yet).
-    pub(super) fn note_aside(&mut self, wire: Wire, method: Method, message: &Message<'_>, cx: &Context<'_>) {
-        let upstream = self.wire_mut(wire);
-        let Some(login) = &mut upstream.login else { return };
-        if method == Method::Notify {
+    pub(super) fn note_aside(
+        &mut self,
+        wire: Wire,
+        method: Method,
+        message: &Message<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        if self.wire(wire).login.is_none() || !self.is_sound(wire, method, message, cx) {
+            return;
+        }
+        if let Some(login) = &mut self.wire_mut(wire).login
+            && method == Method::Notify
+        {
             login.job = Some(message.line.into());
             login.job_came = login.job_came.min(cx.now);
-        } else {
-            upstream.note(method, message);
         }
         self.note_asides();
     }

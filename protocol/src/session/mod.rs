@@ -20,6 +20,7 @@ mod login;
 mod placing;
 mod shared;
 mod shares;
+mod sieve;
 mod switch;
 mod wires;
 
@@ -30,14 +31,14 @@ use crate::downstream::Downstream;
 use crate::event::{CloseReason, Gone, Side, Wire};
 use crate::framer::{Framer, LineTooLong, Received};
 use crate::hold::Hold;
-use crate::job::JobTable;
+use crate::job::{Aliases, JobTable};
 use crate::message::Line;
 use crate::moment::Moment;
 use crate::pending::Pending;
 use crate::pool::{Asks, Origin, PoolId};
 use crate::reconnect::Reconnect;
 use crate::upstream::{Link, Upstream};
-use jobs::Renamed;
+use jobs::JobIds;
 
 /// The last phase of a session: no side is broken beyond use, but one will send nothing more.
 #[derive(Clone, Copy, Debug)]
@@ -67,15 +68,16 @@ pub struct Session {
     /// The jobs that passed through, newest kept.
     jobs: JobTable,
     hold: Hold,
-    /// Whether the miner had another pool before: from then on job ids are watched.
+    /// Whether the miner had another pool before: from then on a share for a job that is not known goes nowhere.
     switched: bool,
     /// The pool that parked names wait for, if they do.
     bound_for: PoolId,
+    /// By which ids the miner is told jobs.
+    job_ids: JobIds,
     /// Counts the extranonces of all pools that the miner had.
     generation: u8,
     /// Jobs that the miner knows by ids of ours.
-    renamed: Vec<Renamed>,
-    renames_count: u32,
+    aliases: Aliases,
     /// Where a pool wants to be connected to.
     reconnect: Option<Box<Reconnect>>,
     /// When the next deadline of a wire beside the current one comes.
@@ -103,9 +105,9 @@ impl Session {
             hold: Hold::default(),
             switched: false,
             bound_for: PoolId::NONE,
+            job_ids: JobIds::default(),
             generation: 0,
-            renamed: Vec::new(),
-            renames_count: 0,
+            aliases: Aliases::default(),
             reconnect: None,
             asides_due: Moment::NEVER,
             wait_until: Moment::NEVER,
@@ -222,9 +224,10 @@ impl Session {
         self.wait_until = until;
     }
 
-    /// Where the pool of the last [`Event::Reconnect`] wants to be connected to; told once.
+    /// Where the pool of the last [`Event::Reconnect`] or [`Event::ReconnectRefused`] wants to be connected to; told once.
     ///
     /// [`Event::Reconnect`]: crate::event::Event::Reconnect
+    /// [`Event::ReconnectRefused`]: crate::event::Event::ReconnectRefused
     pub fn take_reconnect(&mut self) -> Option<Reconnect> {
         self.reconnect.take().map(|target| *target)
     }

@@ -7,6 +7,7 @@ use crate::moment::Moment;
 use crate::parse::Parser;
 use crate::pool::{Router, TermsTable};
 use crate::reasons::Reasons;
+use crate::session_ids::{OnePool, SessionIds};
 use crate::workers::Workers;
 
 /// What counts for all sessions whatever their pool.
@@ -90,6 +91,8 @@ pub struct Shared {
     pub workers: Box<dyn Workers>,
     /// The choice of pools.
     pub router: Box<dyn Router>,
+    /// Which pool issued which session id; [`OnePool`] until another one is set.
+    pub session_ids: Box<dyn SessionIds>,
     /// Texts behind [`ClosedShare::reason`](crate::event::ClosedShare::reason).
     pub reasons: Reasons,
     pub(super) jobs: JobStore,
@@ -106,6 +109,7 @@ impl Shared {
             terms: TermsTable::default(),
             workers,
             router,
+            session_ids: Box::new(OnePool),
             reasons: Reasons::default(),
             jobs: JobStore::default(),
             parser: Parser::new(),

@@ -3,7 +3,7 @@
 use crate::difficulty::Target;
 use crate::downstream::Stage;
 use crate::event::{ClosedShare, Event, Oddity, Outcome, ReasonKey, Wire};
-use crate::job::{JobEntry, JobKey};
+use crate::job::{Aliases, JobEntry, JobKey};
 use crate::message::Message;
 use crate::moment::Moment;
 use crate::pending::{Asked, Submitted, Ticket};
@@ -37,11 +37,11 @@ impl Session {
         };
         let worker = name.worker;
         let job = job_key(message);
-        let entry = self.jobs.find(job);
+        let entry = self.jobs.find(job).filter(|entry| self.is_meant(entry, message.param(1)));
         // A share goes to the pool that gave its job. Before any switch that can only be the current one.
         let destination = match entry {
             Some(entry) => entry.wire,
-            None if self.switched => None,
+            None if self.switched || Aliases::resembles(message.param(1)) => None,
             None => self.current,
         };
         let Some(wire) = destination else {
@@ -67,7 +67,7 @@ impl Session {
         };
         let id = Decimal::new(self.pending.open(ticket).wrapping_add(upstream.id_offset));
         if renamed {
-            return self.submit_renamed(wire, job, id, name_change, message, cx);
+            return self.submit_renamed(wire, id, name_change, message, cx);
         }
         if message.id.is_present() {
             let id_change = Change { span: message.id, bytes: id.as_bytes() };
@@ -82,15 +82,14 @@ impl Session {
     fn submit_renamed(
         &self,
         wire: Wire,
-        job: JobKey,
         id: Decimal,
         name_change: Change<'_>,
         message: &Message<'_>,
         cx: &mut Context<'_>,
     ) {
         let member = if message.id.is_present() { Vec::new() } else { id_member(id) };
-        let job_change =
-            Change { span: message.params.items[1], bytes: self.their_id(job).unwrap_or_default() };
+        let theirs = self.aliases.theirs(message.param(1)).unwrap_or_default();
+        let job_change = Change { span: message.params.items[1], bytes: theirs };
         splice(cx.toward(wire), message.line, [id_change(message, &id, &member), name_change, job_change]);
     }
 

@@ -106,6 +106,8 @@ impl Session {
         self.hold.drop_told();
         (self.current, self.pool, self.switched) = (Some(wire), self.wire(wire).pool, true);
         (self.wait_until, self.bound_for) = (Moment::NEVER, PoolId::NONE);
+        self.job_ids = self.job_ids.at_another_pool();
+        self.downstream.left_session = None;
         let told = self.answer_parked(wire, &login, cx);
         self.settle_names(wire, &login, cx);
         self.release_held(cx);

@@ -1,6 +1,6 @@
 //! The wires beside the current one, and how wires end: lost, given up, or lingering until their time is over.
 
-use crate::event::{CloseReason, Event, Gone, LoginFailure, Wire};
+use crate::event::{CloseReason, Event, Gone, LoginFailure, Oddity, Wire};
 use crate::message::{Kind, Message, Method};
 use crate::moment::Moment;
 use crate::replies;
@@ -41,6 +41,8 @@ impl Session {
         let pool = self.wire(wire).pool;
         if is_current {
             self.downstream.left_with = self.in_force();
+            let session_id = self.wire_mut(wire).session_id.take();
+            self.downstream.left_session = session_id.map(|id| Box::new((pool, id)));
             self.current = None;
             // Its jobs that waited for an earlier answer are of no use any more.
             self.hold.drop_told();
@@ -121,7 +123,8 @@ impl Session {
             }
             Kind::Call(Method::Reconnect) => self.reconnect(wire, message, cx),
             Kind::Call(method) => self.note_aside(wire, method, message, cx),
-            Kind::Response | Kind::Opaque => {}
+            Kind::Response => cx.odd(Oddity::StrayResponse),
+            Kind::Opaque => self.garbage(wire, Oddity::PoolText, cx),
         }
     }
 }

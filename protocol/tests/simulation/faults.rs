@@ -20,11 +20,26 @@ pub enum Fault {
     JobsOfBothPools,
     /// Job ids are passed as they are, whatever the old pool's are.
     ForgetTranslation,
+    /// Job ids are passed as they are where the newest jobs told have others: older ones are forgotten.
+    TranslateTheNewestOnly,
     FirstJobNotClean,
     PassReconnectDown,
     LeaveExtranonceOut,
     /// Names are told to whatever pool the miner has.
     TellNamesToAnyPool,
+}
+
+/// Jobs that the forgetful variant remembers.
+const NEWEST: usize = 16;
+
+fn job_id(line: &str) -> Option<String> {
+    let (head, rest) = line.split_once("\"params\":[\"")?;
+    head.contains("mining.notify").then(|| rest.split_once('"').map(|(id, _)| id.to_owned()))?
+}
+
+/// How a job is named in a share's line.
+fn job_param(id: &str) -> String {
+    format!("\",\"{id}\",\"00000001\"")
 }
 
 impl World {
@@ -37,6 +52,31 @@ impl World {
             }
             _ => connection,
         }
+    }
+
+    /// A job under its pool's own id, unless one of the newest jobs that the miner was told has that.
+    fn own_id_if_new(&mut self, index: usize, notify: String) -> String {
+        let Some(told) = job_id(&notify) else { return notify };
+        let own = self.connections.iter().fold(notify.clone(), |text, pool| pool.own_id(text));
+        let Some(id) = job_id(&own) else { return notify };
+        let lane = &mut self.lanes[index];
+        let newest = lane.told_ids.len().saturating_sub(NEWEST);
+        let is_new = !lane.told_ids[newest..].contains(&id);
+        lane.told_ids.push(if is_new { id.clone() } else { told.clone() });
+        if !is_new {
+            return notify;
+        }
+        lane.mistold.insert(id, told);
+        own
+    }
+
+    /// A share's line with the session's id of its job where the miner was told another one.
+    pub fn mistranslated(&self, index: usize, line: String) -> String {
+        let Some((id, ours)) = self.lanes[index].mistold.iter().find(|(id, _)| line.contains(&job_param(id)))
+        else {
+            return line;
+        };
+        line.replace(&job_param(id), &job_param(ours))
     }
 
     /// The deliberately broken variants.
@@ -73,6 +113,10 @@ impl World {
                 lines
                     .map(|line| self.connections.iter().fold(line.to_owned(), |line, pool| pool.own_id(line)))
                     .collect()
+            }
+            Fault::TranslateTheNewestOnly => {
+                let lines: Vec<String> = fresh.split_inclusive('\n').map(str::to_owned).collect();
+                lines.into_iter().map(|line| self.own_id_if_new(index, line)).collect()
             }
             Fault::FirstJobNotClean if lane.wants_clean.is_some() => {
                 fresh.replace("\"66252f80\",true]", "\"66252f80\",false]")

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use crate::random::Random;
 
-/// Jobs that a miner may still submit for: the newest and some before it.
-const JOBS_KEPT: usize = 5;
+/// Jobs that a miner submits for as a rule: the newest and some before it.
+const JOBS_RECENT: usize = 5;
+/// Jobs that it remembers. Firmware that hangs for a while submits for any of them.
+const JOBS_KEPT: usize = 100;
 
 /// A job as the miner works on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +71,15 @@ pub struct Miner {
     declares_extranonce: bool,
     subscribe_id: String,
     unique_ids: bool,
+    /// How many of its shares are for any job that it ever had.
+    very_late_percent: u64,
     next_id: u32,
     next_nonce: u32,
+}
+
+/// How a pool calls a session with this extranonce1.
+pub fn session_id(pool: usize, extranonce1: &str) -> String {
+    format!("s{pool}-{extranonce1}")
 }
 
 impl Miner {
@@ -88,6 +97,7 @@ impl Miner {
             declares_extranonce: false,
             subscribe_id: String::new(),
             unique_ids: random.chance(70),
+            very_late_percent: *random.pick(&[5, 5, 60]),
             next_id: 1,
             next_nonce: (lane as u32 + 1) << 16,
         }
@@ -133,7 +143,11 @@ impl Miner {
         let params = match method {
             "mining.configure" => r#"[["version-rolling"],{"version-rolling.mask":"ffffffff"}]"#.to_owned(),
             "mining.authorize" => format!(r#"["{}","x"]"#, self.name),
-            "mining.subscribe" => r#"["sim/1.0"]"#.to_owned(),
+            "mining.subscribe" if random.chance(60) => r#"["sim/1.0"]"#.to_owned(),
+            // From an earlier life, at any of the pools.
+            "mining.subscribe" => {
+                format!(r#"["sim/1.0","{}"]"#, session_id(random.below(3) as usize, "0a0b0c0d"))
+            }
             _ => "[]".to_owned(),
         };
         let line = self.request(Kind::Handshake, method, &params, random);
@@ -194,7 +208,11 @@ impl Miner {
         if !line.contains("@JOB@") {
             return line.to_owned();
         }
-        let late = if random.chance(15) { random.below(JOBS_KEPT as u64) as usize } else { 0 };
+        let late = match random.below(100) {
+            0..15 => random.below(JOBS_RECENT as u64) as usize,
+            late if late < 15 + self.very_late_percent => random.below(1 + self.work.len() as u64) as usize,
+            _ => 0,
+        };
         let work = self.work.len().checked_sub(1 + late).and_then(|at| self.work.get(at)).cloned();
         let line = line.replace("@JOB@", work.as_ref().map_or("unknown", |work| &work.id));
         let value: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -215,7 +233,6 @@ impl Miner {
                 // The tag is what the coinbase pays to: no miner reads it, every share's hash depends on it.
                 let (id, tag) = (text(0), text(3));
                 self.told.push((tag.clone(), value["params"][8] == true));
-                self.work.retain(|work| work.id != id);
                 self.work.push(Work { id, tag, extranonce1: self.extranonce1.clone() });
                 if self.work.len() > JOBS_KEPT {
                     self.work.remove(0);

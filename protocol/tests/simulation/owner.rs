@@ -7,10 +7,24 @@ use std::rc::Rc;
 use adit_protocol::event::{CloseReason, Event, Gone, MoveReason, Wire};
 use adit_protocol::names::NameError;
 use adit_protocol::pool::PoolId;
+use adit_protocol::session_ids::SessionIds;
 use adit_protocol::workers::Workers;
 
+use crate::miner::session_id;
 use crate::pool::Connection;
 use crate::world::{What, World};
+
+/// Knows which pool issued an id by the id itself.
+pub struct ByTheirLooks;
+
+impl SessionIds for ByTheirLooks {
+    fn issued(&mut self, _: &[u8], _: PoolId) {}
+
+    fn may_resume(&mut self, id: &[u8], pool: PoolId) -> bool {
+        let issuer = format!("\"{}", session_id(usize::from(pool.0) - 1, ""));
+        id.starts_with(issuer.as_bytes())
+    }
+}
 
 /// Counts uses of names, so that one that is not given back is noticed.
 pub struct CountedWorkers {
@@ -214,8 +228,14 @@ impl World {
             let why = *self.random.pick(&[Gone::Closed, Gone::Broken]);
             self.push(at + lives_ms * 1_000, What::PoolGone { connection: number, why });
         }
-        for _ in 0..self.random.below(8) {
-            let at = at + self.random.below(60_000_000);
+        // Some pools tell more jobs than are remembered, and those soon.
+        let (jobs, within_us) = if self.random.chance(40) {
+            (20 + self.random.below(40), *self.random.pick(&[2_000_000, 60_000_000]))
+        } else {
+            (self.random.below(8), 60_000_000)
+        };
+        for _ in 0..jobs {
+            let at = at + self.random.below(within_us);
             self.push(at, What::Job { connection: number });
         }
         Ok(())

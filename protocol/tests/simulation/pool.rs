@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::miner::Work;
+use crate::miner::{Work, session_id};
 use crate::random::Random;
 
 /// What a pool is like.
@@ -38,6 +38,8 @@ pub struct Nature {
     pub same_extranonce: bool,
     /// Whether its job ids are small numbers, as other pools' are, too.
     pub small_ids: bool,
+    /// Whether it gives an extranonce1 again to whoever names its session id.
+    pub resumes: bool,
     pub tells_difficulty: bool,
 }
 
@@ -83,6 +85,7 @@ impl Nature {
             reconnect_ms,
             same_extranonce: random.chance(50),
             small_ids: random.chance(70),
+            resumes: random.chance(50),
             tells_difficulty: random.chance(85),
         }
     }
@@ -131,6 +134,8 @@ pub struct Connection {
     /// Whether it is the first that its lane had: only there a job may be unknown.
     pub is_first: bool,
     nature: Nature,
+    /// The extranonce1 of the session that was taken up again.
+    resumed: Option<String>,
     jobs: BTreeMap<String, String>,
     asked: BTreeSet<String>,
     ids: BTreeSet<String>,
@@ -151,6 +156,7 @@ impl Connection {
             waiting: Vec::new(),
             is_first,
             nature,
+            resumed: None,
             jobs: BTreeMap::new(),
             asked: BTreeSet::new(),
             ids: BTreeSet::new(),
@@ -159,7 +165,13 @@ impl Connection {
     }
 
     pub fn extranonce1(&self) -> String {
-        if self.nature.same_extranonce { "f000000a".to_owned() } else { format!("{:08x}", self.number + 1) }
+        if let Some(resumed) = &self.resumed {
+            resumed.clone()
+        } else if self.nature.same_extranonce {
+            "f000000a".to_owned()
+        } else {
+            format!("{:08x}", self.number + 1)
+        }
     }
 
     pub fn job(&mut self, random: &mut Random) -> String {
@@ -214,10 +226,7 @@ impl Connection {
             Some("mining.configure") => {
                 (r#""result":{"version-rolling":true,"version-rolling.mask":"1fffe000"}"#.to_owned(), None)
             }
-            Some("mining.subscribe") => (
-                format!(r#""result":[[["mining.notify","s"]],"{}",4],"error":null"#, self.extranonce1()),
-                None,
-            ),
+            Some("mining.subscribe") => (self.subscription(&value)?, None),
             Some("mining.authorize") => {
                 let refused = Nature::is_over(self.nature.refuses_ms, now_ms) || random.chance(3);
                 // Miners pipeline: shares under a name on its way are in order.
@@ -260,6 +269,20 @@ impl Connection {
         Ok(replies)
     }
 
+    /// The answer to a subscribe. `Err` if it names a session id that another pool issued.
+    fn subscription(&mut self, value: &Value) -> Result<String, String> {
+        if let Some(id) = value["params"][1].as_str() {
+            let extranonce1 = id.strip_prefix(&session_id(self.pool, ""));
+            let extranonce1 = extranonce1.ok_or(format!("the session id {id} came to pool {}", self.pool))?;
+            if self.nature.resumes {
+                self.resumed = Some(extranonce1.to_owned());
+            }
+        }
+        let extranonce1 = self.extranonce1();
+        let id = session_id(self.pool, &extranonce1);
+        Ok(format!(r#""result":[[["mining.notify","{id}"]],"{extranonce1}",4],"error":null"#))
+    }
+
     fn judge(
         &mut self,
         value: &Value,
@@ -278,7 +301,7 @@ impl Connection {
                 if self.jobs.get(text(1)) != Some(&work.tag) {
                     return Err(format!("share for job {:?} came to {here} as {:?}", work.tag, text(1)));
                 }
-                // A pool may tell jobs and leave the miner's own subscribe unanswered; no miner could mine those.
+                // A pool may tell jobs before it answers subscribe, or never answer it; no miner could mine those.
                 let unanswered = work.extranonce1.is_empty();
                 if work.extranonce1 != self.extranonce1() && !unanswered {
                     return Err(format!("share made with {:?} came to {here}", work.extranonce1));

@@ -15,7 +15,7 @@ use crate::check::{self, Totals};
 use crate::faults::Fault;
 use crate::homes::{ByName, Homes};
 use crate::miner::{Leave, Miner};
-use crate::owner::CountedWorkers;
+use crate::owner::{ByTheirLooks, CountedWorkers};
 use crate::pool::{Connection, Nature};
 use crate::random::Random;
 
@@ -59,6 +59,9 @@ pub struct Lane {
     pub connected_once: bool,
     /// It has no miner: it makes a connection that is kept for any.
     pub is_stock: bool,
+    /// Ids told to the miner instead of the session's, and the session's, where translation is broken on purpose.
+    pub mistold: BTreeMap<String, String>,
+    pub told_ids: Vec<String>,
     pub tries_left: u32,
     events: Vec<Event>,
     pub to_miner: Vec<u8>,
@@ -167,6 +170,7 @@ impl World {
         let homes = Homes::new(lanes_count, pools.len(), &mut random);
         let is_careless = fault == Fault::TellNamesToAnyPool;
         shared.router = Box::new(ByName { random: random.clone(), homes: homes.clone(), is_careless });
+        shared.session_ids = Box::new(ByTheirLooks);
         let name_uses = Rc::default();
         let no_workers: Box<dyn adit_protocol::workers::Workers> = Box::new(rig::TestWorkers::empty());
         let names = std::mem::replace(&mut shared.workers, no_workers);
@@ -219,6 +223,8 @@ impl World {
             wants_clean: None,
             connected_once: false,
             is_stock: false,
+            mistold: BTreeMap::new(),
+            told_ids: Vec::new(),
             tries_left: TRIES_MAX,
             events: Vec::new(),
             to_miner: Vec::new(),
@@ -308,6 +314,7 @@ impl World {
             What::MinerSays { lane, line, request } => {
                 if !self.lanes[lane].miner_gone {
                     let text = self.lanes[lane].miner.fill_in(&line, &mut self.random);
+                    let text = self.mistranslated(lane, text);
                     self.transmit_from_miner(lane, text.as_bytes(), request);
                 }
             }
@@ -508,7 +515,7 @@ impl World {
         let written = std::mem::take(&mut lane.to_miner);
         for line in String::from_utf8_lossy(&written).lines() {
             lane.miner.hear(line);
-            self.renamed += usize::from(line.contains("\"mining.notify\",\"params\":[\"a"));
+            self.renamed += usize::from(line.contains("\"mining.notify\",\"params\":[\"z"));
         }
         let mut at = 0;
         for (tag, clean) in std::mem::take(&mut lane.miner.told) {
