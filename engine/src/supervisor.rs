@@ -28,6 +28,8 @@ use crate::news::{Bell, Line};
 use crate::pools::catalogue::CatalogueError;
 use crate::pools::control::{PoolControl, PoolsPublished};
 use crate::pools::counters::pool_counters;
+use crate::pools::issued::Issued;
+use crate::pools::places::Places;
 use crate::pools::reports::Reports;
 use crate::pools::reserved::Reserved;
 use crate::ring::eventfd::EventFd;
@@ -124,6 +126,8 @@ impl Supervisor {
             admission,
             pools,
             reserved: Reserved::default(),
+            issued: Issued::default(),
+            places: Places::default(),
             reports,
             events,
             bell,
@@ -164,7 +168,7 @@ impl Supervisor {
         running.herald = Some(Herald::start(lines, common.bell.clone(), names, common.events.clone())?);
         let told = running.figures.shards.iter();
         let told = told.map(|shard| (shard.mailbox.clone(), shard.pool_counters.clone())).collect();
-        control.start(told, stopped.clone())?;
+        control.start(told, running.figures.audit.clone(), stopped.clone())?;
         watch_spread(running.figures.clone(), stopped)?;
         running.figures.audit("start", "adit", "", concat!("version ", env!("CARGO_PKG_VERSION")));
         log::info!("{shards_count} shards listen on {:?}", running.listen_addresses);
@@ -180,6 +184,8 @@ struct Common {
     admission: Admission,
     pools: PoolsPublished,
     reserved: Reserved<KeptUpstream>,
+    issued: Issued,
+    places: Places,
     reports: Reports,
     events: Events,
     bell: Arc<Bell>,
@@ -215,6 +221,8 @@ impl Shard {
             admission: common.admission.clone(),
             pools: common.pools.view(),
             reserved: common.reserved.clone(),
+            issued: common.issued.clone(),
+            places: common.places.clone(),
             reports: common.reports.clone(),
             pool_counters: pool_writer,
             books,

@@ -90,10 +90,11 @@ pub fn of_authorize<'a>(message: &Message<'a>) -> Verdict<'a> {
     if says_nothing { Verdict::Accepted } else { of_submit(message) }
 }
 
-/// Whether an answer says no, to whatever.
+/// Whether an answer says no, to whatever. ckpool says why in `result`, where something else than yes or no is asked for.
 pub fn is_refusal(message: &Message<'_>) -> bool {
     let says = |member| !is_nothing(message.raw(member));
-    says(message.error) || says(message.reject_reason) || message.raw(message.result) == b"false"
+    let result = message.raw(message.result);
+    says(message.error) || says(message.reject_reason) || result == b"false" || result.first() == Some(&b'"')
 }
 
 fn is_nothing(raw: &[u8]) -> bool {

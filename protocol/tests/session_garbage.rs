@@ -230,15 +230,18 @@ fn a_subscription_that_cannot_be_read_is_asked_of_another_pool() {
             "it is owed an answer"
         );
     }
-    let mut rig = Rig::default();
-    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
-    rig.connected(Wire::A);
-    rig.pool("{\"id\":1000,\"result\":null,\"error\":[20,\"go away\",null]}\n");
-    assert_eq!(
-        rig.take_miner(),
-        "{\"id\":1,\"result\":null,\"error\":[20,\"go away\",null]}\n",
-        "the pool's own no"
-    );
+    // ckpool's words for params that it does not like.
+    for no in [
+        "\"result\":null,\"error\":[20,\"go away\",null]",
+        "\"result\":\"params not an array\",\"error\":null",
+        "\"result\":false",
+    ] {
+        let mut rig = Rig::default();
+        rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+        rig.connected(Wire::A);
+        rig.pool(&format!("{{\"id\":1000,{no}}}\n"));
+        assert_eq!(rig.take_miner(), format!("{{\"id\":1,{no}}}\n"), "the pool's own no");
+    }
 }
 
 #[test]

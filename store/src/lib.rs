@@ -71,6 +71,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod audit_trail;
 pub mod backup;
 pub mod clock;
 pub mod codes;

@@ -154,7 +154,7 @@ fn write_csv(out: &mut impl Write, share: &Share<'_>) -> std::io::Result<()> {
 }
 
 /// A field of CSV, quoted if it has to be.
-fn write_field(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_field(out: &mut impl Write, text: &str) -> std::io::Result<()> {
     if text.contains([',', '"', '\n', '\r']) {
         write!(out, "\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -182,7 +182,7 @@ fn write_json(out: &mut impl Write, share: &Share<'_>) -> std::io::Result<()> {
 }
 
 /// A JSON string.
-fn write_string(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_string(out: &mut impl Write, text: &str) -> std::io::Result<()> {
     write!(out, "\"")?;
     for letter in text.chars() {
         match letter {

@@ -20,6 +20,7 @@ use adit_admin::events::Event;
 use adit_admin::view::{PoolProbe, PoolState};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
+use adit_store::events::EventLog;
 use crossbeam::channel::{self, Receiver, Sender};
 use parking_lot::Mutex;
 
@@ -115,6 +116,8 @@ pub struct PoolControl {
     workers: Arc<Registry>,
     clock: Clock,
     events: Events,
+    /// The way into the ledger's audit trail, if one is kept.
+    audit: Option<EventLog>,
     dice: Dice,
     shards: Vec<(Weak<Mailbox<Mail>>, PoolCounters)>,
     reports: Receiver<Sent>,
@@ -167,6 +170,7 @@ impl PoolControl {
             workers,
             clock,
             events,
+            audit: None,
             dice: Dice::default(),
             shards: Vec::new(),
             reports,
@@ -185,13 +189,15 @@ impl PoolControl {
         &self.published
     }
 
-    /// Runs on a thread of its own, for these shards, until the other end of `stop` is dropped.
+    /// Runs on a thread of its own, for these shards, until the other end of `stop` is dropped. What becomes of pools is
+    /// entered into `audit`.
     pub fn start(
         mut self,
         shards: Vec<(Weak<Mailbox<Mail>>, PoolCounters)>,
+        audit: Option<EventLog>,
         stop: Receiver<()>,
     ) -> io::Result<()> {
-        self.shards = shards;
+        (self.shards, self.audit) = (shards, audit);
         std::thread::Builder::new().name("adit-pools".into()).spawn(move || self.run(&stop)).map(drop)
     }
 
@@ -350,6 +356,11 @@ impl PoolControl {
         let name = &entry.settings.name;
         let level = if to.is_usable() { log::Level::Info } else { log::Level::Warn };
         log::log!(level, "pool {name}: {from} -> {to}: {reason}");
+        if let Some(audit) = &self.audit {
+            // What finds no room is counted there.
+            let at_us = self.clock.wall_us(self.clock.now());
+            audit.enter(at_us, "pool_state", "adit", name, &format!("{from} -> {to}: {reason}"));
+        }
         self.events.publish(Event::PoolState {
             pool: name.as_str().into(),
             from: view_of(from),

@@ -9,7 +9,8 @@
 //! tells them what happened, and when, and asks them what follows. The rest runs: `catalogue` (which pools, under which
 //! numbers), `standing` (how they stand, for all shards to read), `orders` (where operators want workers), `view` (all of
 //! it, where one is chosen), `placement` and `learned` (how sessions ask, and names that came before), `reports` (what
-//! shards say about them), `probe`, `counters`, `reserved`. Not here: how a live miner is moved to the pool that was chosen
+//! shards say about them), `probe`, `counters`, `reserved`, `issued` (session ids), `places`
+//! (where pools sent their clients). Not here: how a live miner is moved to the pool that was chosen
 //! ([`crate::shard`]).
 
 pub mod breaker;
@@ -19,11 +20,13 @@ pub mod control;
 pub mod counters;
 pub mod drill;
 pub mod explain;
+pub mod issued;
 pub mod learned;
 pub mod network;
 pub mod orders;
 pub mod pattern;
 pub mod placement;
+pub mod places;
 pub mod plan;
 pub mod probe;
 pub mod reload;

@@ -3,6 +3,7 @@
 //! A session is in the ledger from its first valid request on: strangers who only knock leave no trace but in counters.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use adit_protocol::event::{CloseReason, ClosedShare};
 use adit_protocol::moment::Moment;
@@ -13,9 +14,13 @@ use adit_store::record::{
     Note, OutcomeCounts, PoolKey, SessionClosed, SessionKey, SessionOpened, ShareRow, WorkerKey,
 };
 
+use super::trail::{Deed, Many, Trail};
 use crate::clock::Clock;
 use crate::counters::close_reason_label;
 use crate::vitals::Stage;
+
+/// Who did what nobody ordered.
+const ACTOR: &str = "adit";
 
 /// How soon the outbox is looked after once something was put in.
 const TICK_MS: u64 = 250;
@@ -28,6 +33,7 @@ pub struct Books {
     shard: u16,
     /// When the outbox wants to be looked after; never while nothing was put in.
     tick_at: Moment,
+    trail: Trail,
 }
 
 /// What the ledger and operators will want to know about a session.
@@ -77,16 +83,19 @@ impl Record {
 impl Books {
     /// Enters what happens on shard number `shard` into `outbox`.
     pub fn new(outbox: Outbox, clock: Clock, shard: usize) -> Self {
-        Self { outbox, clock, shard: shard as u16, tick_at: Moment::NEVER }
+        Self { outbox, clock, shard: shard as u16, tick_at: Moment::NEVER, trail: Trail::default() }
     }
 
     /// When [`Books::tick`] has something to do.
     pub(super) fn tick_at(&self) -> Moment {
-        self.tick_at
+        self.tick_at.min(self.trail.due())
     }
 
     /// Hands over what found no room before.
     pub(super) fn tick(&mut self, now: Moment) {
+        for many in self.trail.take_due(now) {
+            self.tell_many(&many, now);
+        }
         self.outbox.tick();
         self.tick_at = if self.outbox.has_gap() { now.plus_ms(TICK_MS) } else { Moment::NEVER };
     }
@@ -139,6 +148,58 @@ impl Books {
         self.tick_soon(now);
     }
 
+    /// A miner was moved, or closed to come back elsewhere. `took_us` is the time since that was wanted.
+    pub(super) fn moved(&mut self, deed: Deed, worker: u32, took_us: u64, now: Moment) {
+        if self.trail.admit(deed, took_us, now) {
+            let worker = self.outbox.names().worker_name(WorkerKey(worker)).unwrap_or_default();
+            let (kind, _, what) = self.words(deed);
+            self.event(kind, &worker, &format!("{what}, {}", took(took_us)), now);
+        }
+    }
+
+    /// A pool wanted a client at this place.
+    pub(super) fn redirected(&mut self, deed: Deed, place: &str, now: Moment) {
+        if self.trail.admit(deed, 0, now) {
+            let (kind, subject, what) = self.words(deed);
+            self.event(kind, &subject, &format!("to {place}: {what}"), now);
+        }
+    }
+
+    /// What is still to be told of moves, before the end.
+    pub(super) fn tell_all(&mut self, now: Moment) {
+        for many in self.trail.take_all() {
+            self.tell_many(&many, now);
+        }
+    }
+
+    fn tell_many(&mut self, many: &Many, now: Moment) {
+        let (kind, subject, what) = self.words(many.deed);
+        let slowest = match many.deed {
+            Deed::Moved { .. } => format!(", the slowest {}", took(many.slowest_us)),
+            Deed::Redirected { .. } | Deed::Others => String::new(),
+        };
+        self.event(kind, &subject, &format!("{what}: {} more{slowest}", many.count), now);
+    }
+
+    /// The kind of an event, what it is about where it is about many, and what happened.
+    fn words(&self, deed: Deed) -> (&'static str, Arc<str>, String) {
+        let pool = |key| self.outbox.names().pool_name(key).unwrap_or_default();
+        match deed {
+            Deed::Moved { from, to, reason, live } => {
+                let how = if live { "live" } else { "closed to come back" };
+                ("switch", pool(to), format!("{} -> {}, {reason}, {how}", pool(from), pool(to)))
+            }
+            Deed::Redirected { pool: key, outcome } => ("redirect", pool(key), outcome.to_owned()),
+            Deed::Others => ("switch", Arc::default(), "other moves".to_owned()),
+        }
+    }
+
+    fn event(&mut self, kind: &str, subject: &str, detail: &str, now: Moment) {
+        let at_us = self.clock.wall_us(now);
+        let [kind, actor, subject, detail] = [kind, ACTOR, subject, detail].map(Into::into);
+        self.note(Note::Event { at_us, kind, actor, subject, detail }, now);
+    }
+
     /// The session ended.
     pub(super) fn closed(&mut self, record: &Record, session: &Session, reason: CloseReason, now: Moment) {
         if record.session == SessionKey::NONE {
@@ -178,4 +239,9 @@ impl Books {
             self.tick_at = now.plus_ms(TICK_MS);
         }
     }
+}
+
+/// A time as operators read it.
+fn took(us: u64) -> String {
+    if us < 10_000 { format!("{}.{} ms", us / 1_000, us % 1_000 / 100) } else { format!("{} ms", us / 1_000) }
 }

@@ -23,14 +23,18 @@ impl Plane {
     /// Connects a place to the pool that it was given to.
     pub(super) fn dial(&mut self, key: Key, wire: Wire) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
+        let elsewhere = pair.redirects.as_mut().and_then(|redirects| redirects.take_addresses(wire));
         let place = pair.wire_mut(wire);
         let entry = self.pools.catalogue.get(place.pool);
+        let is_elsewhere = elsewhere.is_some();
         // A pool that a reload took away has no address any more.
-        let addresses = entry.map_or_else(Arc::default, |entry| entry.addresses().newest());
-        let first = entry.map_or(0, |entry| entry.addresses().first());
+        let configured = || entry.map_or_else(Arc::default, |entry| entry.addresses().newest());
+        let addresses = elsewhere.unwrap_or_else(configured);
+        let first = entry.filter(|_| !is_elsewhere).map_or(0, |entry| entry.addresses().first());
         let connect_ms = entry.map_or(0, |entry| entry.settings.timeouts.connect_ms);
         place.dialling = Some(Box::new(Dialling {
             addresses,
+            is_elsewhere,
             first,
             tried_count: 0,
             connect_ms,
@@ -56,7 +60,7 @@ impl Plane {
             let left_us = dialling.until.since_us(self.now);
             let took_us = (dialling.connect_ms * 1_000).saturating_sub(left_us);
             self.pool_counters.connected(place.pool, took_us);
-            if let Some(entry) = self.pools.catalogue.get(place.pool) {
+            if let Some(entry) = self.pools.catalogue.get(place.pool).filter(|_| !dialling.is_elsewhere) {
                 entry.addresses().begin_with(dialling.present_index());
             }
             place.dialling = None;

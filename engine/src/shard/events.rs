@@ -1,6 +1,6 @@
 //! What sessions tell: entered into counters, the ledger and the news, and handed to whoever acts on it.
 
-use adit_protocol::event::{ClosedShare, Event, Outcome};
+use adit_protocol::event::{ClosedShare, Event, MoveReason, Outcome};
 use adit_protocol::job::ChainFacts;
 use adit_protocol::pool::PoolId;
 
@@ -44,12 +44,17 @@ impl Plane {
             }
             Event::Arrived { pool } => self.decisions.push((key, Decision::Arrived(pool))),
             Event::PoolLost { wire, pool, why } => {
-                self.report_lost(key, wire, why);
+                if !self.was_sent_away(key, wire) {
+                    self.report_lost(key, wire, why);
+                }
                 self.close_wire(key, wire);
                 self.decisions.push((key, Decision::Lost(pool, why)));
             }
-            Event::LoginFailed { wire, pool, why, .. } => {
-                self.report_login_failed(key, wire, why);
+            Event::LoginFailed { wire, pool, reason, why } => {
+                // Where a pool sent its clients says nothing of the place that is configured.
+                if reason != MoveReason::Reconnect {
+                    self.report_login_failed(key, wire, why);
+                }
                 self.close_wire(key, wire);
                 self.decisions.push((key, Decision::LoginFailed(pool)));
             }
@@ -67,8 +72,10 @@ impl Plane {
             }
             Event::WireDone { wire } => self.close_wire(key, wire),
             Event::Finish(reason) => self.finish(key, reason),
-            // What is kept for a miner it was given at its first request; and nothing is followed yet.
-            Event::Reconnect { .. } | Event::ReconnectRefused { .. } | Event::Subscribing => {}
+            Event::Reconnect { wire, pool } => self.redirected(key, wire, pool),
+            Event::ReconnectRefused { pool } => self.redirect_refused(key, pool),
+            // What is kept for a miner it was given at its first request.
+            Event::Subscribing => {}
             Event::Misplaced { pool, left } => self.misplaced(key, pool, left),
             Event::Subscribed { .. } if self.is_stock(key) => {}
             Event::Subscribed { .. } => {

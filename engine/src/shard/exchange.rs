@@ -165,6 +165,7 @@ impl Plane {
                     self.time_out_session(key);
                 }
                 self.moves_due(key);
+                self.redirect_due(key);
             }
             Phase::Flushing(_) => self.ending.push(key),
             Phase::Closing => {}

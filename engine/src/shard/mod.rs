@@ -27,9 +27,11 @@ mod output;
 mod pair;
 mod placing;
 mod plane;
+mod redirects;
 mod reload;
 mod returns;
 mod stock;
+mod trail;
 pub mod wheel;
 mod wires;
 pub mod workers;
@@ -49,7 +51,9 @@ use crate::latency::Recorder;
 use crate::news::desk::Desk;
 use crate::pools::catalogue::Catalogue;
 use crate::pools::counters::PoolCounterWriter;
+use crate::pools::issued::Issued;
 use crate::pools::network::Network;
+use crate::pools::places::Places;
 use crate::pools::reports::Reports;
 use crate::pools::reserved::Reserved;
 use crate::pools::view::PoolsView;
@@ -132,6 +136,10 @@ pub struct Seed {
     pub pools: PoolsView,
     /// Connections that shards keep for miners' returns.
     pub reserved: Reserved<KeptUpstream>,
+    /// Which pool issued which session id.
+    pub issued: Issued,
+    /// Where pools sent their clients.
+    pub places: Places,
     /// Where it says what became of its connections to them.
     pub reports: Reports,
     /// What it counts per pool.
@@ -172,6 +180,9 @@ pub async fn run(seed: Seed, ready: impl FnOnce(io::Result<()>)) -> io::Result<(
         }
     }
     plane.latency.finish();
+    if let Some(books) = &mut plane.books {
+        books.tell_all(plane.now);
+    }
     sleeper.close().await;
     Ok(())
 }

@@ -17,6 +17,7 @@ use super::drill::DrillStage;
 use super::orders::Wanted;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
+use super::trail::Deed;
 use crate::counters::Counter;
 use crate::pools::counters::PoolCounter;
 use crate::pools::drill::Drilled;
@@ -52,7 +53,7 @@ pub(super) struct Moves {
     /// When to try (again) to get elsewhere.
     pub(super) next_at: Moment,
     /// No move that nothing forces before this.
-    hold_until: Moment,
+    pub(super) hold_until: Moment,
     /// Whether it was moved, other than to where its name belongs.
     pub(super) has_moved: bool,
     /// When a miner that cannot be switched live is closed, so that it comes back to the pool that is ready for it.
@@ -65,6 +66,8 @@ pub(super) struct Moves {
     pub(super) may_close: bool,
     /// How far it has come in a failover drill, if it is under one.
     pub(super) drill: Option<DrillStage>,
+    /// What for, and since when that was wanted.
+    pub(super) ready_for: Option<(MoveReason, Moment)>,
 }
 
 impl Default for Moves {
@@ -86,6 +89,7 @@ impl Default for Moves {
             wanted: None,
             may_close: true,
             drill: None,
+            ready_for: None,
         }
     }
 }
@@ -211,7 +215,9 @@ impl Plane {
         moves.lost = Some(why);
         moves.given_up_at = moves.given_up_at.min(given_up_at);
         moves.note_tried(pool);
-        self.find_pool(key);
+        if !self.follows_at_once(key) {
+            self.find_pool(key);
+        }
         self.set_timer(key);
     }
 
@@ -360,6 +366,9 @@ impl Plane {
         pair.record.pool = to_key;
         let Moves { wanted, drill, .. } = pair.moves;
         pair.moves = Moves { hold_until, has_moved, wanted, drill, ..Moves::default() };
+        if let Some(redirects) = &mut pair.redirects {
+            redirects.switched_to(wire);
+        }
         if std::mem::take(&mut pair.wire_mut(wire).keeping) {
             self.arm_receive(key, Side::Pool(wire));
         }
@@ -376,6 +385,10 @@ impl Plane {
         }
         self.pool_counters.switched_to(to, took_us);
         self.news.switched(worker, (from_key, to_key), reason_label(reason), true, took_us, now);
+        let deed = Deed::Moved { from: from_key, to: to_key, reason: reason_label(reason), live: true };
+        if let Some(books) = &mut self.books {
+            books.moved(deed, worker, took_us, now);
+        }
         self.drill_switched(key, to, reason, took_us);
         match reason {
             // It may have been its own connection only: then the pool is still well, and nobody else says to go back.

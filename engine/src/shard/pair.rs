@@ -11,6 +11,7 @@ use super::books::Record;
 use super::moves::Moves;
 use super::output::Output;
 use super::placing::Remembered;
+use super::redirects::Redirects;
 use super::wires::PoolEnd;
 use crate::admission::Place;
 use crate::ring::completion::Token;
@@ -118,6 +119,8 @@ pub(super) struct Pair {
     pub(super) phase: Phase,
     /// What is being done about its pool.
     pub(super) moves: Moves,
+    /// Where its pool wants it.
+    pub(super) redirects: Option<Box<Redirects>>,
     /// When the wheel rings for this pair; at or before [`Pair::deadline`].
     pub(super) rings_at: Moment,
     /// What goes into the ledger when it ends.
@@ -147,6 +150,7 @@ impl Pair {
             wires: Default::default(),
             phase: Phase::Open,
             moves: Moves::default(),
+            redirects: None,
             rings_at: Moment::NEVER,
             record,
             workers: Vec::new(),
@@ -200,12 +204,17 @@ impl Pair {
                 let [a, b] = &self.wires;
                 let ends = self.ends().map(|end| end.output.stalled_at.min(end.heard_until));
                 let earliest = ends.into_iter().fold(Moment::NEVER, Moment::min);
-                let earliest = earliest.min(self.moves.deadline());
+                let earliest = earliest.min(self.moves.deadline()).min(self.redirected_at());
                 self.session.deadline(settings).min(earliest).min(a.dial_deadline()).min(b.dial_deadline())
             }
             Phase::Flushing(until) => until,
             Phase::Closing => Moment::NEVER,
         }
+    }
+
+    /// When it is to go where its pool wants it.
+    fn redirected_at(&self) -> Moment {
+        self.redirects.as_ref().map_or(Moment::NEVER, |redirects| redirects.deadline())
     }
 
     /// Whether the kernel holds nothing of this pair.

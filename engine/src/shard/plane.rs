@@ -33,6 +33,8 @@ use crate::latency::Recorder;
 use crate::news::desk::Desk;
 use crate::pools::catalogue::PoolKeys;
 use crate::pools::counters::PoolCounterWriter;
+use crate::pools::issued::Issued;
+use crate::pools::places::Places;
 use crate::pools::reports::Reports;
 use crate::pools::reserved::Reserved;
 use crate::pools::view::PoolsView;
@@ -97,6 +99,10 @@ pub(super) struct Plane {
     pub(super) decisions: Vec<(Key, Decision)>,
     /// Connections that are kept for miners' returns, by all shards.
     pub(super) reserved: Reserved<KeptUpstream>,
+    /// Which pool issued which session id, to all shards.
+    pub(super) issued: Issued,
+    /// Where pools sent their clients.
+    pub(super) places: Places,
     /// When those that this shard has kept are to be looked at.
     pub(super) kept_until: Moment,
     /// Connections on their way out of the ring.
@@ -166,6 +172,8 @@ impl Plane {
             lost: Vec::new(),
             decisions: Vec::new(),
             reserved: seed.reserved,
+            issued: seed.issued,
+            places: seed.places,
             kept_until: Moment::NEVER,
             leaving_ring: Vec::new(),
             stock,
@@ -180,6 +188,7 @@ impl Plane {
             completions: Vec::new(),
             rung: Vec::new(),
         };
+        plane.shared.session_ids = Box::new(plane.issued.door(&plane.pools.catalogue));
         plane.arm_listeners();
         Ok(plane)
     }

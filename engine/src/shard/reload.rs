@@ -13,6 +13,7 @@ impl Plane {
         self.pool_keys.learn(&catalogue);
         self.shared.terms = catalogue.terms();
         self.shared.settings.linger_ms = catalogue.settings().failover.linger_ms;
+        self.shared.session_ids = Box::new(self.issued.door(&catalogue));
         self.pools.catalogue = catalogue;
         self.shared.router = Box::new(Doorkeeper::new(&self.pools, &self.reserved, &self.stock.shelves));
         self.pools_stand_otherwise();

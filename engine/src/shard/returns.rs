@@ -1,12 +1,14 @@
 //! Miners that cannot be switched live: closed when their next pool is ready for them, one after the other, and the
 //! connection to that pool kept for their return ([`super::kept`]).
 
-use adit_protocol::event::{CloseReason, Wire};
+use adit_protocol::event::{CloseReason, MoveReason, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
 
+use super::moves::reason_label;
 use super::pair::Key;
 use super::plane::Plane;
+use super::trail::Deed;
 use crate::dice::Dice;
 use crate::pools::counters::PoolCounter;
 use crate::pools::standing::Standing;
@@ -50,6 +52,7 @@ impl Plane {
         let close_at = self.close_pace.next(self.now, spread_ms, &mut self.dice);
         let Some(pair) = self.pairs.get_mut(key) else { return };
         (pair.moves.close_at, pair.moves.ready) = (close_at, Some(wire));
+        pair.moves.ready_for = pair.session.login_reason(wire);
         self.set_timer(key);
     }
 
@@ -76,7 +79,22 @@ impl Plane {
             _ => settle_ms,
         };
         self.pool_counters.count(to, PoolCounter::ClosesTo);
+        self.note_close(key, to);
         self.end_session(key, CloseReason::Moved, self.now.plus_ms(wait_ms));
+    }
+}
+
+impl Plane {
+    /// The close in the audit trail; the time is from when another pool was wanted.
+    fn note_close(&mut self, key: Key, to: PoolId) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let (reason, began) = pair.moves.ready_for.take().unwrap_or((MoveReason::PoolLost, self.now));
+        let worker = pair.workers.first().copied().unwrap_or(adit_protocol::workers::NO_WORKER);
+        let (from, to) = (pair.record.pool, self.pool_keys.of(to));
+        let deed = Deed::Moved { from, to, reason: reason_label(reason), live: false };
+        if let Some(books) = &mut self.books {
+            books.moved(deed, worker, self.now.since_us(began), self.now);
+        }
     }
 }
 

@@ -25,6 +25,8 @@ use crate::news::Line;
 use crate::news::desk::Desk;
 use crate::pools::control::PoolControl;
 use crate::pools::counters::pool_counters;
+use crate::pools::issued::Issued;
+use crate::pools::places::Places;
 use crate::pools::reserved::Reserved;
 use crate::ring::eventfd::EventFd;
 use crate::settings::{PoolSettings, Settings};
@@ -140,6 +142,8 @@ fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
         admission: Admission::new(&settings.limits),
         pools: control.published().view(),
         reserved: Reserved::default(),
+        issued: Issued::default(),
+        places: Places::default(),
         reports,
         pool_counters: pool_counters().0,
         books: Some(Books::new(outbox, clock, 0)),

@@ -48,6 +48,8 @@ pub(super) struct PoolEnd {
 #[derive(Debug)]
 pub(super) struct Dialling {
     pub(super) addresses: Arc<[SocketAddr]>,
+    /// Whether the pool named them, and not the configuration.
+    pub(super) is_elsewhere: bool,
     /// Index of the address that is tried first, and how many have been.
     pub(super) first: usize,
     pub(super) tried_count: usize,
@@ -221,6 +223,7 @@ mod tests {
         let address = |n: u16| SocketAddr::from(([127, 0, 0, 1], n));
         let mut dialling = Dialling {
             addresses: (0..4).map(address).collect(),
+            is_elsewhere: false,
             first: 3,
             tried_count: 0,
             connect_ms: 0,

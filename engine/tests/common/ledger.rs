@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use adit_loadtest::audit::{Audit, CounterBook, LedgerBook};
 use adit_loadtest::process::Adit;
 use adit_protocol::event::Outcome;
+use adit_store::audit_trail::Wanted;
 use adit_store::codes;
 use adit_store::reader::{Reader, Span};
 use tempfile::TempDir;
@@ -117,6 +118,28 @@ pub fn book(file: &Path) -> LedgerBook {
         book.gap(outcome, count);
     }
     book
+}
+
+/// An event of the audit trail.
+pub struct Told {
+    pub subject: String,
+    pub detail: String,
+}
+
+/// The events of a kind that a ledger has, oldest first, as the reader gives them; `adit ledger events` has as many.
+#[track_caller]
+pub fn events(file: &Path, kind: &str) -> Vec<Told> {
+    let mut all = Vec::new();
+    let wanted = Wanted { kind: Some(kind), subject: None };
+    let read = Reader::open(file).expect("a ledger").for_each_event(Span::ALL, wanted, |event| {
+        all.push(Told { subject: event.subject.to_owned(), detail: event.detail.to_owned() });
+        Ok(())
+    });
+    assert_eq!(read.expect("its events"), all.len() as u64);
+    let output = ask(&["events", "--ledger", text(file), "--kind", kind, "--format", "jsonl"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), all.len());
+    all
 }
 
 /// `adit ledger verify` finds nothing.

@@ -1,5 +1,6 @@
 //! A pool's process is killed.
 
+use crate::common::ledger::Told;
 use crate::support::Scene;
 
 #[test]
@@ -7,7 +8,11 @@ fn miners_of_a_killed_pool_work_for_the_standby_and_half_of_them_never_noticed_a
     let mut scene = Scene::at_main(&[]);
     scene.main.kill();
     scene.wait_for_all_at(&scene.standby.tag());
-    scene.end().assert_each_moved_once();
+    let ended = scene.end();
+    ended.assert_each_moved_once();
+    ended.assert_trail_has_each_move();
+    let is_down = |told: &&Told| told.detail.contains(" -> down: ");
+    assert!(ended.pool_states.iter().any(|told| is_down(&told)), "the trail knows nothing of the pool");
 }
 
 #[test]

@@ -35,8 +35,10 @@ mod moved;
 mod mute;
 mod no_pool;
 mod only_pool;
+mod redirects;
 mod refusing;
 mod reset;
+mod session_ids;
 mod split;
 mod standby;
 

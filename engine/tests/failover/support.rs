@@ -11,7 +11,7 @@ use adit_loadtest::sim_miner::{Fleet, FleetConfig, FleetReport, Pace, Style};
 use adit_loadtest::wait;
 
 use crate::common::PATIENCE;
-use crate::common::ledger::{Kept, stop};
+use crate::common::ledger::{Kept, Told, events, stop};
 use crate::common::operator::{Operator, Tokens};
 
 /// Miners of a test.
@@ -45,6 +45,10 @@ pub struct Scene {
 pub struct Ended {
     pub report: FleetReport,
     pub findings: Findings,
+    /// Moves in the audit trail.
+    pub switches: Vec<Told>,
+    /// Changes of pools in it.
+    pub pool_states: Vec<Told>,
 }
 
 /// A pool that asks a little work for each share, in a process of its own.
@@ -147,6 +151,7 @@ impl Scene {
     pub fn end(self) -> Ended {
         let report = self.fleet.finish(PATIENCE);
         let books = self.kept.books(self.adit);
+        let [switches, pool_states] = ["switch", "pool_state"].map(|kind| events(self.kept.file(), kind));
         let logs = [self.main.stop(), self.standby.stop()];
         let named: Vec<(String, &PoolLog)> = ["main", "standby"]
             .iter()
@@ -157,7 +162,7 @@ impl Scene {
         let findings = books.audit(seen).run();
         findings.assert_clean();
         println!("{:?}", findings.totals);
-        Ended { report, findings }
+        Ended { report, findings, switches, pool_states }
     }
 }
 
@@ -174,6 +179,20 @@ impl Ended {
             }
         }
         moves
+    }
+
+    /// Every move stands in the audit trail, by itself or counted with others that are alike.
+    #[track_caller]
+    pub fn assert_trail_has_each_move(&self) {
+        let count_of = |told: &Told| {
+            let many = told.detail.split_once(" more").and_then(|(head, _)| head.rsplit_once(' '));
+            many.map_or(1, |(_, count)| count.parse::<u64>().expect("a number"))
+        };
+        let moves =
+            |how| self.switches.iter().filter(|told| told.detail.contains(how)).map(count_of).sum::<u64>();
+        let told: Vec<&str> = self.switches.iter().map(|told| told.detail.as_str()).collect();
+        let by_way = (moves(", pool_lost, live"), moves(", pool_lost, closed to come back"));
+        assert_eq!(by_way, (SWITCHABLE, MINERS - SWITCHABLE), "{told:#?}");
     }
 
     /// Every miner that knows `set_extranonce` was switched once on the connection it had, every other came back once.

@@ -136,7 +136,8 @@ fn an_answer_to_nothing_is_not_given_to_the_miner() {
     pair.pool.send_line(&accept(&id)).unwrap();
     pair.pool.send_line(&accept(&id)).unwrap(); // a second time
     pair.miner.expect_line(&accept("7"));
-    // node-stratum-pool answers get_transactions so; miners ignore it.
+    // node-stratum-pool answers get_transactions so: it is the answer to nothing in particular.
     pair.pool.send_line(r#"{"id":null,"result":[],"error":true}"#).unwrap();
-    pair.miner.expect_line(r#"{"id":null,"result":[],"error":true}"#);
+    pair.pool.send_line(crate::common::NOTIFY).unwrap();
+    pair.miner.expect_line(crate::common::NOTIFY);
 }

@@ -269,6 +269,12 @@ impl Session {
         self.wire(wire).login.as_ref().is_some_and(|login| login.told)
     }
 
+    /// The wire that the miner mines on, if there is one.
+    #[inline]
+    pub fn current_wire(&self) -> Option<Wire> {
+        self.current
+    }
+
     /// What is known of the miner where a pool is chosen for it.
     pub fn asks(&self) -> Asks<'_> {
         self.asks_as(self.downstream.names().next().map(|(_, name)| &*name.raw))

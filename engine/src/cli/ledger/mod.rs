@@ -8,10 +8,11 @@ mod info;
 mod progress;
 mod time;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use adit_store::audit_trail::Wanted;
 use adit_store::backup::{self, BackupError};
 use adit_store::reader::{ReadError, Reader, Span};
 use adit_store::retention::{self, Retention};
@@ -33,6 +34,8 @@ pub enum LedgerCommand {
     Info(LedgerFlags),
     /// Write shares to stdout, oldest first, one line each
     Export(ExportFlags),
+    /// Write what changed the state of the proxy to stdout, oldest first: switches, pools' states, commands, starts
+    Events(EventsFlags),
     /// Copy the ledger to a new file, also while a proxy writes to it
     Backup(BackupFlags),
     /// Read everything and check that it agrees: the file's pages, the rollups with the shares, the gaps
@@ -66,6 +69,32 @@ pub struct ExportFlags {
     /// Shares of this worker only, by the name that the pool sees
     #[arg(long, value_name = "NAME")]
     worker: Option<String>,
+
+    /// How they are written
+    #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
+    format: ExportFormat,
+}
+
+#[derive(Args, Debug)]
+pub struct EventsFlags {
+    #[command(flatten)]
+    ledger: LedgerFlags,
+
+    /// Events from this time on, written as for `export` [default: the first]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    from: Option<u64>,
+
+    /// Events before this time [default: the last]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    to: Option<u64>,
+
+    /// Events of this kind only: switch, redirect, pool_state, command:..., start, stop, clock_step
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+
+    /// Events about this pool or worker only
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
 
     /// How they are written
     #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
@@ -109,11 +138,21 @@ pub struct PruneFlags {
     bytes_max: u64,
 }
 
+impl From<ExportFormat> for Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Csv => Self::Csv,
+            ExportFormat::Jsonl => Self::JsonLines,
+        }
+    }
+}
+
 /// Does it.
 pub fn execute(command: &LedgerCommand) -> ExitCode {
     match command {
         LedgerCommand::Info(flags) => show_info(&flags.file),
         LedgerCommand::Export(flags) => export(flags),
+        LedgerCommand::Events(flags) => events(flags),
         LedgerCommand::Backup(flags) => copy(&flags.ledger.file, &flags.to),
         LedgerCommand::Verify(flags) => verify(&flags.file),
         LedgerCommand::Prune(flags) => prune(flags),
@@ -128,18 +167,32 @@ fn show_info(file: &Path) -> ExitCode {
 }
 
 fn export(flags: &ExportFlags) -> ExitCode {
-    let span = Span {
-        from_us: flags.from.unwrap_or(Span::ALL.from_us),
-        to_us: flags.to.unwrap_or(Span::ALL.to_us).min(Span::ALL.to_us),
-    };
-    let format = match flags.format {
-        ExportFormat::Csv => Format::Csv,
-        ExportFormat::Jsonl => Format::JsonLines,
-    };
+    let span = span(flags.from, flags.to);
+    stream(&flags.ledger.file, |reader, out| {
+        reader.export(span, flags.worker.as_deref(), flags.format.into(), out)
+    })
+}
+
+fn events(flags: &EventsFlags) -> ExitCode {
+    let wanted = Wanted { kind: flags.kind.as_deref(), subject: flags.subject.as_deref() };
+    let span = span(flags.from, flags.to);
+    stream(&flags.ledger.file, |reader, out| reader.export_events(span, wanted, flags.format.into(), out))
+}
+
+fn span(from: Option<u64>, to: Option<u64>) -> Span {
+    Span {
+        from_us: from.unwrap_or(Span::ALL.from_us),
+        to_us: to.unwrap_or(Span::ALL.to_us).min(Span::ALL.to_us),
+    }
+}
+
+/// Writes what a ledger has to stdout.
+fn stream(
+    file: &Path,
+    write: impl FnOnce(&Reader, &mut BufWriter<StdoutLock<'_>>) -> Result<u64, ReadError>,
+) -> ExitCode {
     let mut stdout = BufWriter::with_capacity(EXPORT_BUFFER_BYTES, io::stdout().lock());
-    let exported = Reader::open(&flags.ledger.file)
-        .and_then(|reader| reader.export(span, flags.worker.as_deref(), format, &mut stdout));
-    match exported {
+    match Reader::open(file).and_then(|reader| write(&reader, &mut stdout)) {
         Ok(_) => ExitCode::SUCCESS,
         // Whoever read has enough, as `head` has.
         Err(ReadError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
