@@ -6,9 +6,9 @@ use crate::framer::MinerFramer;
 use crate::limits::{NAMES_COUNT_MAX, USER_AGENT_BYTES_MAX};
 use crate::message::Message;
 use crate::moment::Moment;
-use crate::pool::{Origin, PoolId};
+use crate::pool::Origin;
 use crate::session::SessionSettings;
-use crate::upstream::Extranonce;
+use crate::upstream::{Extranonce, IssuedId};
 use crate::value;
 use crate::workers::NO_WORKER;
 
@@ -79,7 +79,7 @@ pub struct Downstream {
     /// The extranonce and the version mask in force at the miner, as of when its last pool was left.
     pub left_with: (Option<Extranonce>, u32),
     /// The pool that it had last, and how that called its session, while it has none: there it may be taken up again.
-    pub left_session: Option<Box<(PoolId, Box<[u8]>)>>,
+    pub left_session: Option<Box<IssuedId>>,
     /// What it calls itself in subscribe, cleaned; already before that if the subscribe has come and is not handled yet.
     pub user_agent: Box<str>,
     names: Vec<Option<Name>>,

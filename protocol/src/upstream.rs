@@ -73,6 +73,9 @@ impl Extranonce {
     }
 }
 
+/// A session id: the pool that issued it, and the id itself, a raw JSON string.
+pub type IssuedId = (PoolId, Box<[u8]>);
+
 /// A connection to a pool, or the place for one.
 #[derive(Debug)]
 pub struct Upstream {
@@ -88,8 +91,8 @@ pub struct Upstream {
     pub heard: Moment,
     /// What subscribe gave, once the pool answered it.
     pub extranonce: Option<Extranonce>,
-    /// How the pool calls the subscription, a raw JSON string, if it does.
-    pub session_id: Option<Box<[u8]>>,
+    /// How the pool calls the subscription, if it does.
+    pub session_id: Option<Box<IssuedId>>,
     /// The difficulty that counts from the next job on; 0 until told.
     pub difficulty: f64,
     /// The version bits that the miner may roll.

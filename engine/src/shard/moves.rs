@@ -67,7 +67,7 @@ pub(super) struct Moves {
     /// How far it has come in a failover drill, if it is under one.
     pub(super) drill: Option<DrillStage>,
     /// What for, and since when that was wanted.
-    pub(super) ready_for: Option<(MoveReason, Moment)>,
+    pub(super) ready_for: Option<Box<(MoveReason, Moment)>>,
 }
 
 impl Default for Moves {

@@ -52,7 +52,7 @@ impl Plane {
         let close_at = self.close_pace.next(self.now, spread_ms, &mut self.dice);
         let Some(pair) = self.pairs.get_mut(key) else { return };
         (pair.moves.close_at, pair.moves.ready) = (close_at, Some(wire));
-        pair.moves.ready_for = pair.session.login_reason(wire);
+        pair.moves.ready_for = pair.session.login_reason(wire).map(Box::new);
         self.set_timer(key);
     }
 
@@ -88,7 +88,8 @@ impl Plane {
     /// The close in the audit trail; the time is from when another pool was wanted.
     fn note_close(&mut self, key: Key, to: PoolId) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let (reason, began) = pair.moves.ready_for.take().unwrap_or((MoveReason::PoolLost, self.now));
+        let (reason, began) =
+            pair.moves.ready_for.take().map_or((MoveReason::PoolLost, self.now), |ready_for| *ready_for);
         let worker = pair.workers.first().copied().unwrap_or(adit_protocol::workers::NO_WORKER);
         let (from, to) = (pair.record.pool, self.pool_keys.of(to));
         let deed = Deed::Moved { from, to, reason: reason_label(reason), live: false };

@@ -186,8 +186,9 @@ impl Session {
         let upstream = self.wire_mut(wire);
         let Some(extranonce) = Extranonce::from_result(message.raw(message.result)) else { return false };
         upstream.set_extranonce(extranonce);
-        upstream.session_id = session_ids::in_result(message.raw(message.result)).map(Into::into);
-        if let Some(id) = &upstream.session_id {
+        let id = session_ids::in_result(message.raw(message.result));
+        upstream.session_id = id.map(|id| Box::new((upstream.pool, id.into())));
+        if let Some(id) = id {
             cx.shared.session_ids.issued(id, upstream.pool);
         }
         cx.tell(Event::Subscribed { pool: upstream.pool });

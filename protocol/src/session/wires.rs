@@ -41,8 +41,7 @@ impl Session {
         let pool = self.wire(wire).pool;
         if is_current {
             self.downstream.left_with = self.in_force();
-            let session_id = self.wire(wire).session_id.clone();
-            self.downstream.left_session = session_id.map(|id| Box::new((pool, id)));
+            self.downstream.left_session = self.wire(wire).session_id.clone();
             self.current = None;
             // Its jobs that waited for an earlier answer are of no use any more.
             self.hold.drop_told();
@@ -65,9 +64,9 @@ impl Session {
     pub(super) fn drop_wire(&mut self, wire: Wire, cx: &mut Context<'_>) {
         let mut upstream = std::mem::take(self.wire_mut(wire));
         upstream.framer.release(&mut cx.shared.buffers);
-        if let Some(id) = &upstream.session_id {
+        if let Some((pool, id)) = upstream.session_id.as_deref() {
             // Once more, since the pool keeps it for a while from here on.
-            cx.shared.session_ids.issued(id, upstream.pool);
+            cx.shared.session_ids.issued(id, *pool);
         }
         for (index, name) in self.downstream.names() {
             if upstream.take_name(index).is_some() {
