@@ -47,10 +47,11 @@ function over(drill) {
 
 function more(drill) {
   const counted = [[drill.not_live, "cannot be switched live"], [drill.failed, "could not be logged in"],
-    [drill.diverted, "moved by something else"], [drill.gone, "left"], [drill.stale, "shares too late"],
-    [drill.rejected, "shares rejected"], [drill.unanswered, "shares without an answer"]];
+    [drill.diverted, "moved by something else"], [drill.gone, "left"]];
+  const shares = [[drill.stale, "too late"], [drill.rejected, "rejected"], [drill.unanswered, "without an answer"]];
   const told = counted.filter(([times]) => times).map(([times, what]) => `${count(times)} ${what}`);
-  return [...told, ...drill.problems].join(" · ");
+  const ofShares = shares.filter(([times]) => times).map(([times, what]) => `${several(times, "share")} ${what}`);
+  return [...told, ...ofShares, ...drill.problems].join(" · ");
 }
 
 $("drill-cancel").addEventListener("click", () => askFor({
