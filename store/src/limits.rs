@@ -26,13 +26,6 @@ pub const BATCH_ROWS_MAX: usize = 32 * 1024;
 pub const BATCH_NOTES_MAX: usize = 8 * 1024;
 /// Time between two batches, and so the longest that a row waits for its own.
 pub const BATCH_INTERVAL_MS: u64 = 100;
-/// Pieces in which a batch is filed: between two of them, a shard that shares the core has its turn. Without, it waits until
-/// the kernel's next tick, 4 ms away.
-pub const BATCH_PIECES_MAX: usize = 12;
-/// Rows of such a piece at least, some 150 µs.
-pub const BATCH_PIECE_ROWS_MIN: usize = 256;
-/// How long a batch gives way like that: on a core that is never idle each turn may take the others a tick.
-pub const BATCH_YIELD_MS_MAX: u64 = 40;
 /// Promise: a row is durable this long after its verdict, unless the disk stalls or refuses.
 pub const DURABLE_MS_MAX: u64 = 250;
 /// Longest single step of maintenance (pruning, giving space back) between two batches.
@@ -72,6 +65,6 @@ pub const CHECKED_WHOLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 const _: () = assert!(POOLS_COUNT_MAX <= u16::MAX as usize && REASONS_COUNT_MAX <= u16::MAX as usize);
 const _: () = assert!(WORKERS_COUNT_MAX <= u32::MAX as usize);
-const _: () = assert!(BATCH_INTERVAL_MS + MAINTENANCE_STEP_MS_MAX + BATCH_YIELD_MS_MAX < DURABLE_MS_MAX);
+const _: () = assert!(BATCH_INTERVAL_MS + MAINTENANCE_STEP_MS_MAX < DURABLE_MS_MAX);
 const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX);
 const _: () = assert!(GAP_TALLIES_MAX <= ROLLUP_TALLIES_MAX);

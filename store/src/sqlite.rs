@@ -11,10 +11,7 @@ use crate::clock::{now_us, rfc3339};
 use crate::codes;
 use crate::file::{self, Lock, OpenError, Watched};
 use crate::ids::Ids;
-use crate::limits::{
-    BATCH_PIECE_ROWS_MIN, BATCH_PIECES_MAX, BATCH_YIELD_MS_MAX, CHECKPOINT_INTERVAL_MS, CHECKPOINT_ROWS,
-    CLOCK_AHEAD_US_MAX, ROLLUP_RETRY_MS,
-};
+use crate::limits::{CHECKPOINT_INTERVAL_MS, CHECKPOINT_ROWS, CLOCK_AHEAD_US_MAX, ROLLUP_RETRY_MS};
 use crate::names::Names;
 use crate::notes;
 use crate::outbox::Gap;
@@ -269,15 +266,8 @@ impl Filing<'_> {
             notes::write(self.db, self.ids, note)?;
         }
         let mut insert = self.db.prepare_cached(INSERT_SHARE)?;
-        let started = Instant::now();
-        for piece in batch.rows.chunks(piece_rows(batch.rows.len())) {
-            for (key, row) in piece {
-                self.share(&mut insert, *key, row)?;
-            }
-            // A shard may share this core, and have waited for as long as the piece took.
-            if started.elapsed() < Duration::from_millis(BATCH_YIELD_MS_MAX) {
-                std::thread::yield_now();
-            }
+        for (key, row) in &batch.rows {
+            self.share(&mut insert, *key, row)?;
         }
         let written_us = now_us();
         for (_, gap) in &batch.gaps {
@@ -329,11 +319,6 @@ impl Filing<'_> {
         }
         tables.finish()
     }
-}
-
-/// How many rows of a batch are filed before others on this core have their turn.
-fn piece_rows(rows: usize) -> usize {
-    rows.div_ceil(BATCH_PIECES_MAX).max(BATCH_PIECE_ROWS_MIN)
 }
 
 /// `None` where it was not checked.
