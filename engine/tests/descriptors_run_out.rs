@@ -25,7 +25,9 @@ fn a_pool_that_no_socket_is_left_for_is_not_dead() {
     wait_until("the miner is accepted", || adit.counters().get(Counter::Accepted) == 1);
     let fillers: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     miner.send(r#"{"id":1,"method":"mining.subscribe","params":[]}"#).unwrap();
-    wait_until("there is no socket", || adit.counters().get(Counter::DialsFailed) > 5);
+    // More often than what takes a pool down. The tries get rarer, and the miner is answered after ten seconds.
+    let failures = u64::from(FailoverSettings::default().failures_count);
+    wait_until("there is no socket", || adit.counters().get(Counter::DialsFailed) > failures);
     drop(fillers);
     // Its request has waited meanwhile.
     assert!(miner.line().unwrap().unwrap().contains("f000000a"));
