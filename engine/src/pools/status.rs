@@ -56,8 +56,11 @@ impl Statuses {
             if status.history.len() >= HISTORY_COUNT_MAX {
                 status.history.remove(0);
             }
+            // Each time is reckoned from the wall clock anew: changes within a millisecond must not seem to be in another
+            // order.
+            let last_ms = status.history.last().map_or(0, |last| last.at_ms);
             status.history.push(PoolChange {
-                at_ms: status.since_ms,
+                at_ms: status.since_ms.max(last_ms),
                 from: known.state,
                 to: status.state,
                 reason: status.reason.clone(),
@@ -97,6 +100,17 @@ mod tests {
         assert_eq!(history.len(), HISTORY_COUNT_MAX);
         assert!(history.iter().all(|change| change.from != change.to));
         assert_eq!(history.last().map(|change| change.at_ms), Some(2 * HISTORY_COUNT_MAX as u64 - 1));
+    }
+
+    #[test]
+    fn changes_of_the_same_moment_keep_their_order() {
+        let (statuses, pool) = (Statuses::default(), PoolId(1));
+        for (n, since_ms) in [10, 12, 11].into_iter().enumerate() {
+            let state = if n % 2 == 0 { PoolState::Up } else { PoolState::Down };
+            statuses.set(pool, PoolStatus { state, since_ms, ..PoolStatus::default() });
+        }
+        let times: Vec<_> = statuses.of(pool).history.iter().map(|change| change.at_ms).collect();
+        assert!(times.is_sorted() && times.last() == Some(&12), "{times:?}");
     }
 
     #[test]
