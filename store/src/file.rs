@@ -126,13 +126,14 @@ impl Lock {
     /// Takes the lock of a ledger, or says who has it.
     pub fn take(ledger: &Path) -> Result<Self, OpenError> {
         let path = beside(ledger, ".lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| OpenError::io(&path, error))?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(
+                |error| match error.kind() {
+                    // A file that may be made is missing only where its directory is.
+                    io::ErrorKind::NotFound => OpenError::DirectoryMissing(ledger.to_path_buf()),
+                    _ => OpenError::io(&path, error),
+                },
+            )?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
