@@ -24,7 +24,7 @@ use crate::answer::Answer;
 use crate::control::Control;
 use crate::events::Events;
 use crate::health::FirstTold;
-use crate::metrics::AdminStats;
+use crate::metrics::{AdminStats, Others};
 use crate::problem::Problem;
 use crate::query::{Query, QueryError, decoded};
 use crate::streams::Streams;
@@ -97,6 +97,7 @@ pub(crate) struct Api {
     streams: Streams,
     events: Events,
     workers_in_metrics_max: usize,
+    other_workers: Mutex<Others>,
     snapshots: Snapshots,
     first_told: Mutex<FirstTold>,
     /// Requests answered, by the first digit of the status.
@@ -120,6 +121,7 @@ impl Api {
             streams,
             events,
             workers_in_metrics_max,
+            other_workers: Mutex::default(),
             snapshots: Snapshots::default(),
             first_told: Mutex::default(),
             requests: Default::default(),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::view::{Latency, Snapshot, Worker, Workers};
 pub use json::MetricsPage;
 pub use table::METRICS;
-pub use workers::{OTHER, WORKER_GONE_MS};
+pub use workers::{OTHER, Others, WORKER_GONE_MS};
 
 /// The media type of [`Scrape::to_text`].
 pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -85,10 +85,10 @@ pub struct AdminStats {
 }
 
 impl Scrape {
-    /// Takes over the workers, `workers_max` of them with series of their own.
+    /// Takes over the workers, `workers_max` of them with series of their own, the rest by what `others` remembers of them.
     #[must_use]
-    pub fn with_workers(mut self, workers: &Workers, workers_max: usize) -> Self {
-        self.workers = workers::capped(&workers.all, workers_max, self.snapshot.at_ms);
+    pub fn with_workers(mut self, workers: &Workers, workers_max: usize, others: &mut Others) -> Self {
+        self.workers = others.capped(&workers.all, workers_max, self.snapshot.at_ms);
         self
     }
 

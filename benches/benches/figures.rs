@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use adit::counters::{Counter, counters};
 use adit::latency::{Recorder, histogram};
-use adit_admin::metrics::Scrape;
+use adit_admin::metrics::{Others, Scrape};
 use adit_admin::view::{Latency, Pool, Shard, Snapshot, Worker, WorkerState, Workers};
 use adit_protocol::event::Outcome;
 use adit_protocol::moment::Moment;
@@ -171,8 +171,9 @@ fn farm() -> (Snapshot, Workers) {
 fn render(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("metrics");
     let (snapshot, workers) = farm();
-    let chosen = |shown: usize| {
-        Scrape { snapshot: snapshot.clone(), ..Scrape::default() }.with_workers(&workers, shown)
+    let mut others = Others::default();
+    let mut chosen = |shown: usize| {
+        Scrape { snapshot: snapshot.clone(), ..Scrape::default() }.with_workers(&workers, shown, &mut others)
     };
     let scrape = chosen(WORKERS_SHOWN);
     let text = scrape.to_text();

@@ -24,5 +24,5 @@ fn scrape(api: &Api) -> Scrape {
         // Sums without a shard's part would look like counters that began anew; a missing sample does no harm.
         return scrape;
     }
-    scrape.with_workers(&workers, api.workers_in_metrics_max)
+    scrape.with_workers(&workers, api.workers_in_metrics_max, &mut api.other_workers.lock())
 }
