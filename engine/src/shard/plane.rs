@@ -224,12 +224,17 @@ impl Plane {
 
     /// When something is to be done even if nothing comes in.
     pub(super) fn next_moment(&self) -> Moment {
+        self.wheel.next().min(self.next_chore())
+    }
+
+    /// The same without the sessions' deadlines.
+    fn next_chore(&self) -> Moment {
         let retry = self.listeners.iter().map(|listening| listening.retry_at).min().unwrap_or(Moment::NEVER);
         let tick = self.books.as_ref().map_or(Moment::NEVER, Books::tick_at);
         let stop = self.stop_at.unwrap_or(Moment::NEVER);
         let kept = self.kept_until.min(self.stock.due);
         let due = self.latency.due().min(self.orders_end_at).min(kept);
-        self.wheel.next().min(retry).min(due).min(tick).min(stop)
+        due.min(retry).min(tick).min(stop)
     }
 
     /// Whether Adit stops and nothing is left to do.
@@ -388,13 +393,16 @@ impl Plane {
     }
 
     fn ring_timers(&mut self) -> bool {
-        let due = self.next_moment();
-        if due > self.now {
+        let chore = self.next_chore();
+        if chore.min(self.wheel.next()) > self.now {
             return false;
         }
-        self.vitals.timers.record(self.now.since_us(due));
         let mut rung = std::mem::take(&mut self.rung);
-        self.wheel.ring(self.now, &mut rung);
+        let due = self.wheel.ring(self.now, &mut rung).min(chore);
+        // What the start took says nothing of how late deadlines are.
+        if due <= self.now && self.turn > 1 {
+            self.vitals.timers.record(self.now.since_us(due));
+        }
         for index in rung.drain(..) {
             if let Some(key) = self.pairs.key_at(index) {
                 self.on_deadline(key);

@@ -88,9 +88,11 @@ impl Wheel {
         }
     }
 
-    /// Appends the slots whose timers have come to `rung`; they are cleared.
-    pub fn ring(&mut self, now: Moment, rung: &mut Vec<u32>) {
+    /// Appends the slots whose timers have come to `rung`; they are cleared. When the first of them was due, `NEVER` if
+    /// none has come: [`Wheel::next`] may be long before that where nobody looked for long.
+    pub fn ring(&mut self, now: Moment, rung: &mut Vec<u32>) -> Moment {
         let target = (now.0 >> TICK_BITS).max(self.now);
+        let mut first = Moment::NEVER;
         while let Some((place, tick)) = self.next_place()
             && tick <= target
         {
@@ -104,12 +106,14 @@ impl Wheel {
                 node.place = NONE;
                 if due <= self.now {
                     rung.push(this);
+                    first = first.min(Moment(due << TICK_BITS));
                 } else {
                     self.insert(this, due);
                 }
             }
         }
         self.now = target;
+        first
     }
 
     /// Puts the timer of a slot that has none where it belongs, seen from `now`.
@@ -217,6 +221,28 @@ mod tests {
             assert!(next.0 < at.0 + (1 << TICK_BITS));
         }
         assert!(wake_ups <= LEVELS, "{wake_ups}");
+    }
+
+    #[test]
+    fn a_timer_set_after_a_long_rest_is_not_told_late() {
+        let mut wheel = Wheel::new(Moment(0));
+        let now = 20_000_000;
+        let at = Moment(now + 1_000_000);
+        wheel.set(0, at);
+        let mut rung = Vec::new();
+        assert!(wheel.next().0 < now, "seen from the start it stands in a coarse place");
+        let mut looked_at = now;
+        loop {
+            let due = wheel.ring(Moment(looked_at), &mut rung);
+            if rung.is_empty() {
+                assert_eq!(due, Moment::NEVER);
+                // Whoever waits for it is up a little late each time.
+                looked_at = wheel.next().0 + 100;
+                continue;
+            }
+            assert!((at.0..at.0 + (1 << TICK_BITS)).contains(&due.0) && looked_at == due.0 + 100, "{due:?}");
+            break;
+        }
     }
 
     #[test]
