@@ -32,6 +32,10 @@ function create(pool) {
     buttons);
 }
 
+/** Which commands make a difference. */
+const COMMANDS_OF = { disabled: ["enable"], draining: ["enable", "move", "disable"] };
+const COMMANDS_ELSE = ["drain", "move", "disable"];
+
 const isUsable = (state) => state === "up" || state === "degraded";
 
 /** Whether a change is one of the probes of a pool that stays down: down, tried, down again, every few seconds. */
@@ -67,7 +71,7 @@ function update(node, pool, poolsCount, hasGroups, startedMs) {
   showProbes(probe, pool);
   showStrip(history, pool, startedMs);
   buttons.hidden = document.body.dataset.role !== "operator";
-  for (const button of buttons.children) button.disabled = (button.dataset.command === "enable") !== (pool.state === "disabled");
+  for (const button of buttons.children) button.disabled = !(COMMANDS_OF[pool.state] ?? COMMANDS_ELSE).includes(button.dataset.command);
 }
 
 function figuresOf(pool, poolsCount) {
@@ -156,6 +160,6 @@ function line({ at }) {
 }
 
 export function changeText(name, { from, to, reason }) {
-  const level = to === "up" ? "good" : to === "degraded" || to === "disabled" ? "warn" : "bad";
+  const level = to === "up" ? "good" : ["degraded", "disabled", "draining"].includes(to) ? "warn" : "bad";
   return { level, text: `${name}: ${word(from).toLowerCase()} → ${word(to).toLowerCase()}${reason ? ` (${reason})` : ""}` };
 }

@@ -19,6 +19,7 @@ const WORDS = {
   down: ["Down", "It does not work; miners are not sent there"],
   half_open: ["Trying again", "It was down; one probe finds out whether it works again"],
   disabled: ["Switched off", "An operator switched it off"],
+  draining: ["Draining", "An operator drains it: no new miner is sent there, and those that can be moved without a reconnect leave"],
   // States of a worker.
   online: ["Online", "At least one connection is open under this name"],
   offline: ["Offline", "No connection is open under this name"],

@@ -20,7 +20,7 @@ pub struct HealthFacts {
 pub struct PoolsHealth {
     /// Pools that miners may be sent to.
     pub usable: u32,
-    /// Pools configured and not disabled.
+    /// Pools configured that no operator disabled or drains.
     pub enabled: u32,
     /// Those of them that are not usable.
     pub unusable: Vec<UnusablePool>,

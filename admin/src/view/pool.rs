@@ -20,15 +20,23 @@ pub enum PoolState {
     HalfOpen,
     /// An operator switched it off.
     Disabled,
+    /// It gets no new miners, by an operator's word; those that need no reconnect for it move away.
+    Draining,
 }
 
 impl PoolState {
     /// Every state.
-    pub const ALL: [Self; 5] = [Self::Up, Self::Degraded, Self::Down, Self::HalfOpen, Self::Disabled];
+    pub const ALL: [Self; 6] =
+        [Self::Up, Self::Degraded, Self::Down, Self::HalfOpen, Self::Disabled, Self::Draining];
 
     /// Whether miners may be sent there.
     pub fn is_usable(self) -> bool {
         matches!(self, Self::Up | Self::Degraded)
+    }
+
+    /// Whether an operator wants it not to be used.
+    pub fn is_unwanted(self) -> bool {
+        matches!(self, Self::Disabled | Self::Draining)
     }
 
     /// Its name in JSON and labels.
@@ -39,6 +47,7 @@ impl PoolState {
             Self::Down => "down",
             Self::HalfOpen => "half_open",
             Self::Disabled => "disabled",
+            Self::Draining => "draining",
         }
     }
 }
@@ -78,7 +87,7 @@ pub struct Pool {
     pub url: String,
     /// The group it belongs to.
     pub group: String,
-    /// Its priority in the group, 0 first.
+    /// Its priority in the group; the lowest number comes first.
     pub priority: u32,
     /// Its weight among those of the same priority.
     pub weight: u32,

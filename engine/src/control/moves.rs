@@ -95,7 +95,7 @@ pub(super) fn usable<'a>(
         return Ok(entry);
     }
     let status = figures.pools.statuses.of(entry.id);
-    let state = if status.is_draining { "draining" } else { status.state.label() };
+    let state = status.state.label();
     Err(Refusal::Conflict(format!("no miner can be sent to {name}: {state}, {}", status.reason)))
 }
 

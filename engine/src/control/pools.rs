@@ -28,14 +28,15 @@ pub(super) fn health(figures: &Figures) -> PoolsHealth {
     let mut health = PoolsHealth::default();
     for entry in figures.pools.catalogue().pools() {
         let status = figures.pools.statuses.of(entry.id);
-        if status.state == adit_admin::view::PoolState::Disabled {
+        if status.state.is_unwanted() {
             continue;
         }
         health.enabled += 1;
         if status.state.is_usable() {
             health.usable += 1;
         } else {
-            let PoolStatus { reason, since_ms, .. } = status;
+            let PoolStatus { reason, since_ms, unusable_since_ms, .. } = status;
+            let since_ms = unusable_since_ms.unwrap_or(since_ms);
             health.unusable.push(UnusablePool { name: entry.settings.name.clone(), reason, since_ms });
         }
     }

@@ -441,7 +441,6 @@ impl PoolControl {
         };
         let status = PoolStatus {
             state: view_of(breaker.state()),
-            is_draining: breaker.state() == State::Draining,
             reason: breaker.reason().to_string(),
             since_ms: unix_ms(breaker.since(), now),
             until_ms,
@@ -541,6 +540,7 @@ fn view_of(state: State) -> PoolState {
         State::Degraded => PoolState::Degraded,
         State::Down { .. } => PoolState::Down,
         State::HalfOpen { .. } => PoolState::HalfOpen,
-        State::Disabled | State::Draining => PoolState::Disabled,
+        State::Disabled => PoolState::Disabled,
+        State::Draining => PoolState::Draining,
     }
 }

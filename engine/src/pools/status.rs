@@ -19,12 +19,12 @@ const PROBES_COUNT_MAX: usize = 16;
 pub struct PoolStatus {
     /// Its state.
     pub state: PoolState,
-    /// Whether no new miners are sent there, by an operator's word.
-    pub is_draining: bool,
     /// Why, in words.
     pub reason: String,
     /// Since when, Unix time in milliseconds.
     pub since_ms: u64,
+    /// Since when no miner may be sent there: a probe that fails changes the state twice, and ends nothing.
+    pub unusable_since_ms: Option<u64>,
     /// When it is looked at again, the same.
     pub until_ms: Option<u64>,
     /// The last changes, oldest first.
@@ -52,6 +52,8 @@ impl Statuses {
         status.history = std::mem::take(&mut known.history);
         status.probes = std::mem::take(&mut known.probes);
         status.probes_ended = known.probes_ended;
+        let unusable_since_ms = known.unusable_since_ms.or(Some(status.since_ms));
+        status.unusable_since_ms = unusable_since_ms.filter(|_| !status.state.is_usable());
         if status.state != known.state {
             if status.history.len() >= HISTORY_COUNT_MAX {
                 status.history.remove(0);
@@ -100,6 +102,18 @@ mod tests {
         assert_eq!(history.len(), HISTORY_COUNT_MAX);
         assert!(history.iter().all(|change| change.from != change.to));
         assert_eq!(history.last().map(|change| change.at_ms), Some(2 * HISTORY_COUNT_MAX as u64 - 1));
+    }
+
+    #[test]
+    fn a_pool_is_unusable_since_it_was_usable_last_whatever_probes_said_since() {
+        let (statuses, pool) = (Statuses::default(), PoolId(1));
+        let states =
+            [PoolState::Up, PoolState::Down, PoolState::HalfOpen, PoolState::Down, PoolState::Degraded];
+        let since = states.into_iter().zip(10..).map(|(state, since_ms)| {
+            statuses.set(pool, PoolStatus { state, since_ms, ..PoolStatus::default() });
+            statuses.of(pool).unusable_since_ms
+        });
+        assert_eq!(since.collect::<Vec<_>>(), [None, Some(11), Some(11), Some(11), None]);
     }
 
     #[test]

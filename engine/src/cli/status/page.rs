@@ -51,7 +51,9 @@ impl Page<'_> {
     fn pool(&self, f: &mut fmt::Formatter<'_>, pool: &Pool) -> fmt::Result {
         let colour = match pool.state {
             PoolState::Up => Colour::Green,
-            PoolState::Degraded | PoolState::HalfOpen | PoolState::Disabled => Colour::Yellow,
+            PoolState::Degraded | PoolState::HalfOpen | PoolState::Disabled | PoolState::Draining => {
+                Colour::Yellow
+            }
             PoolState::Down => Colour::Red,
         };
         // Padded before it is coloured: colours have no width.
@@ -59,9 +61,10 @@ impl Page<'_> {
         let accepted = percent(pool.shares.accepted, pool.shares.total());
         write!(
             f,
-            "pool {:<NAME_CHARS$} {state} {:>7} miners  {:>12}  {accepted} accepted  p99 {}",
+            "pool {:<NAME_CHARS$} {state} {:>7} {:<11}  {:>12}  {accepted} accepted  p99 {}",
             pool.name,
             Count(pool.connections),
+            if pool.connections == 1 { "connection" } else { "connections" },
             Hashes(pool.hashrate.m5),
             Micros(pool.verdict_time.p99_us)
         )?;
@@ -73,11 +76,15 @@ impl Page<'_> {
             write!(f, "  {}", pool.reason)?;
         }
         f.write_char('\n')?;
-        if self.pools.len() > 1 { Self::split(f, pool) } else { Ok(()) }
+        let is_peer = |other: &Pool| (&other.group, other.priority) == (&pool.group, pool.priority);
+        if self.pools.iter().filter(|other| is_peer(other)).count() > 1 {
+            Self::split(f, pool)?;
+        }
+        Self::switches(f, pool)
     }
 
-    /// Where there is a choice: what its weight asks for, what came of it, and what moving miners there took.
-    fn split(f: &mut fmt::Formatter<'_>, Pool { split, switch_time, .. }: &Pool) -> fmt::Result {
+    /// Where the weights share miners out: what its own asks for, and what came of it.
+    fn split(f: &mut fmt::Formatter<'_>, Pool { split, .. }: &Pool) -> fmt::Result {
         write!(f, "     {:NAME_CHARS$} wanted {}", "", part(split.wanted))?;
         if split.workers > 0 {
             let SplitPart { achieved, standard_error } = split.by_hashrate;
@@ -85,11 +92,17 @@ impl Page<'_> {
             let SplitPart { achieved, standard_error } = split.by_workers;
             write!(f, ", {} ± {} of the workers", part(achieved), part(standard_error))?;
         }
-        if switch_time.count > 0 {
-            let (p50, p99) = (Micros(switch_time.p50_us), Micros(switch_time.p99_us));
-            write!(f, "; {} switches, p50 {p50}, p99 {p99}", Count(switch_time.count))?;
-        }
         f.write_char('\n')
+    }
+
+    /// How many miners were moved there without a reconnect, and what that took.
+    fn switches(f: &mut fmt::Formatter<'_>, Pool { switch_time, .. }: &Pool) -> fmt::Result {
+        if switch_time.count == 0 {
+            return Ok(());
+        }
+        let (p50, p99) = (Micros(switch_time.p50_us), Micros(switch_time.p99_us));
+        let switches = several(switch_time.count, "live switch", "live switches");
+        writeln!(f, "     {:NAME_CHARS$} {switches} to it, p50 {p50}, p99 {p99}", "")
     }
 }
 
@@ -101,9 +114,9 @@ impl Display for Page<'_> {
         let of = bound.map(|bound| format!(" of {}", Count(bound.max))).unwrap_or_default();
         writeln!(
             f,
-            "miners   {}{of} connected, {} workers online, {} known",
+            "miners   {}{of} connected, {} online, {} known",
             Count(self.stats.connections),
-            Count(self.stats.workers_online),
+            several(self.stats.workers_online, "worker", "workers"),
             Count(self.stats.workers_known)
         )?;
         writeln!(
@@ -235,6 +248,11 @@ impl Display for Time {
     }
 }
 
+/// So many of something.
+fn several(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", Count(count), if count == 1 { one } else { many })
+}
+
 /// A part of a whole, 0 to 1.
 fn part(part: f64) -> String {
     format!("{:.1} %", part * 100.0)
@@ -324,9 +342,17 @@ mod tests {
         let (verdict, stats) = (Verdict { status: Status::Ok, reasons: Vec::new() }, Stats::default());
         let text = Page { verdict: &verdict, stats: &stats, pools: &pools, drill: None, has_colours: false }
             .to_string();
-        let told = "wanted 75.0 %, has 74.2 % ± 2.1 % of the hashrate, 75.0 % ± 1.4 % of the workers; \
-                    12 switches, p50 31.0 ms, p99 45.0 ms\n";
+        let told = "wanted 75.0 %, has 74.2 % ± 2.1 % of the hashrate, 75.0 % ± 1.4 % of the workers\n";
         assert!(text.contains(told), "{text}");
+        assert!(text.contains("12 live switches to it, p50 31.0 ms, p99 45.0 ms\n"), "{text}");
         assert!(text.contains("wanted 0.0 %\n"), "nobody is there: {text}");
+        let [first, second] = pools;
+        let pools = [first, Pool { priority: 2, ..second }];
+        let text = Page { verdict: &verdict, stats: &stats, pools: &pools, drill: None, has_colours: false }
+            .to_string();
+        assert!(
+            !text.contains("wanted") && text.contains("12 live switches"),
+            "one stands in for the other: {text}"
+        );
     }
 }
