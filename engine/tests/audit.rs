@@ -75,7 +75,7 @@ fn refusals_late_doubled_and_reordered_answers_reach_the_right_shares() {
         .with(Rule::answer("mining.submit", FAILURE_SHAPES[3]).from(6).every(7));
     let pool = ScriptedPool::start(script).unwrap();
     let kept = Kept::new();
-    let adit = kept.adit(&pool.url(), &["--set", "timeouts.submit_reply_ms=2000"]);
+    let adit = kept.adit(&pool.url(), &["--set", "timeouts.submit_reply_ms=8000"]);
     let fleet =
         fleet(&adit, FleetConfig { styles: UNIQUE_IDS.to_vec(), ..config(20, Pace::PerSecond(500.0)) });
     assert!(wait::until(PATIENCE, || fleet.progress().answered() >= 1_500));
@@ -98,7 +98,9 @@ fn submits_that_a_pool_leaves_unanswered_are_refused_once() {
     let silent = pool.log().submits.iter().filter(|submit| submit.verdict.is_none()).count() as u64;
     let findings = audited(&report, pool, adit, &kept);
     assert!(silent >= 200, "{findings}");
-    assert_eq!(findings.totals.refused_here, silent);
+    // A machine that is busy with others lets the pool answer some of them too late.
+    let late = findings.totals.accepted_late;
+    assert_eq!(findings.totals.refused_here, silent + late, "{findings}");
 }
 
 #[test]

@@ -5,7 +5,6 @@
 mod common;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use adit_loadtest::peer::{PATIENCE, Peer};
 use adit_loadtest::process::Usage;
@@ -92,5 +91,4 @@ fn descriptors_and_memory_return_after_connections_without_number() {
     assert_eq!(after.threads, before.threads);
     assert!(wait::until(PATIENCE, || pool.log().open == 0), "connections to the pool are left");
     assert!(pool.log().accepted >= u64::from(connections) / 8);
-    assert!(took < Duration::from_secs(600));
 }

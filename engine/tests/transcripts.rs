@@ -12,7 +12,7 @@ use adit_loadtest::transcript;
 #[track_caller]
 fn replay(text: &[u8], sessions: usize, departures: &[Departure]) {
     let pool = PeerListener::bind().expect("a loopback listener");
-    let adit = common::adit(&common::url(&pool), &["--set", "timeouts.handshake_reply_ms=1000"]);
+    let adit = common::adit(&common::url(&pool), &["--set", "timeouts.handshake_reply_ms=3000"]);
     let recorded = transcript::read(text).expect("a transcript");
     assert_eq!(recorded.len(), sessions);
     let mut replay = Replay::new(adit.address(), &pool, departures);

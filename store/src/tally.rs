@@ -245,13 +245,18 @@ mod tests {
 
     #[test]
     fn dense_keys_spread_over_the_index() {
-        let mut table = TallyTable::new(16_384);
-        let started = std::time::Instant::now();
-        for worker in 0..16_384 {
-            table.tally(key(29_000_000, worker, 1)).expect("room").accepted = 1;
-        }
-        assert_eq!(table.entries().len(), 16_384);
-        // A clustered index would take seconds here, a good one some milliseconds even unoptimised.
-        assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
+        let took = (0..5).map(|_| {
+            let mut table = TallyTable::new(16_384);
+            let started = std::time::Instant::now();
+            for worker in 0..16_384 {
+                table.tally(key(29_000_000, worker, 1)).expect("room").accepted = 1;
+            }
+            assert_eq!(table.entries().len(), 16_384);
+            started.elapsed()
+        });
+        // A clustered index would take seconds here, a good one some milliseconds even unoptimised. The best of some
+        // rounds, since the machine may do other things in one.
+        let took = took.min().expect("rounds");
+        assert!(took.as_secs() < 2, "{took:?}");
     }
 }

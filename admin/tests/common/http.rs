@@ -106,6 +106,8 @@ impl Client {
                 true
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            // Somebody stopped the process for a while.
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => panic!("{error}"),
         }
     }

@@ -148,15 +148,15 @@ mod tests {
     #[test]
     fn a_message_wakes_a_ring_that_waits_and_none_is_lost_in_any_order() {
         const COUNT: u32 = 2_000;
+        /// Of a ring that nobody wakes. Twice what a machine that is busy with others keeps anybody waiting.
+        const ASLEEP: Duration = Duration::from_secs(60);
         let ring_eventfd = Arc::new(EventFd::new().unwrap());
         let mailbox = Arc::new(Mailbox::new(ring_eventfd.clone(), Arc::new(EventFd::new().unwrap())));
         let sender = {
             let mailbox = mailbox.clone();
             std::thread::spawn(move || {
                 for n in 0..COUNT {
-                    let mut message = (n, Instant::now());
-                    while let Err(back) = mailbox.send(message) {
-                        message = back;
+                    while mailbox.send(n).is_err() {
                         std::thread::yield_now();
                     }
                     if n % 64 == 0 {
@@ -168,23 +168,20 @@ mod tests {
         };
         let size = RingSize { submissions: 8, completions: 16, buffers: 2 };
         let mut ring = Ring::new(size, ring_eventfd).unwrap();
-        let mut slowest = Duration::ZERO;
         let mut expected = 0;
         while expected < COUNT {
-            let wait = (!mailbox.going_to_wait()).then_some(Duration::from_secs(5));
+            let wait = (!mailbox.going_to_wait()).then_some(ASLEEP);
             let entered = Instant::now();
             ring.enter(wait).unwrap();
             mailbox.back();
-            assert!(entered.elapsed() < Duration::from_secs(4), "a message did not wake the ring");
+            assert!(entered.elapsed() < ASLEEP / 2, "a message did not wake the ring");
             let woken = ring.take_completions(Vec::new());
             assert!(woken.iter().all(|completion| matches!(completion, Completion::Woken)));
-            while let Some((n, sent)) = mailbox.take() {
+            while let Some(n) = mailbox.take() {
                 assert_eq!(n, expected);
                 expected += 1;
-                slowest = slowest.max(sent.elapsed());
             }
         }
         sender.join().unwrap();
-        assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     }
 }

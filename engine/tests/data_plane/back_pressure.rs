@@ -171,14 +171,18 @@ fn a_hundred_stalled_miners_do_not_stop_the_others() {
     let stalled: Vec<_> = (0..100).map(|_| stalled_miner(&adit)).collect();
     wait_until("all pools are paused", || adit.counters().get(Counter::Pauses) >= 100);
     let mut miner = Peer::miner(&adit);
-    let mut slowest = Duration::ZERO;
-    for id in 0..200 {
-        let start = Instant::now();
-        miner.submit(id).unwrap();
-        assert!(miner.line().unwrap().unwrap().contains("true"));
-        slowest = slowest.max(start.elapsed());
-    }
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    let mut took: Vec<_> = (0..200)
+        .map(|id| {
+            let start = Instant::now();
+            miner.submit(id).unwrap();
+            assert!(miner.line().unwrap().unwrap().contains("true"));
+            start.elapsed()
+        })
+        .collect();
+    // None had to wait until the stalled ones were given up, and but for what the machine does beside, none at all.
+    assert_eq!(adit.counters().closed(CloseReason::MinerNotReading), 0);
+    took.sort();
+    assert!(took[took.len() / 2] < Duration::from_millis(500), "{took:?}");
     drop(stalled);
     stop(adit);
 }

@@ -1,6 +1,6 @@
 //! How sessions end: the last lines of either side arrive, and what is open gets exactly one answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adit_loadtest::json_line::{JsonLine, Verdict};
 use adit_loadtest::peer::{Heard, PATIENCE, Peer, PeerListener};
@@ -181,10 +181,8 @@ fn a_pool_that_only_sends_is_told_when_its_miner_has_left() {
     let mut pair = bench.mining("a.b");
     drop(pair.miner);
     let jobs = numbered_jobs(0..100);
-    let start = Instant::now();
     assert!(
         wait::until(PATIENCE, || pair.pool.send(jobs.as_bytes()).is_err()),
         "the pool could send without end"
     );
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

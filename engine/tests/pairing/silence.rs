@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::common::{Bench, PATIENCE, id_of};
 
+/// Deadlines that a test waits for; the handshakes are longer than a busy machine holds up what is answered in time.
 const SHORT: [&str; 4] =
-    ["--set", "timeouts.handshake_reply_ms=200", "--set", "timeouts.submit_reply_ms=200"];
+    ["--set", "timeouts.handshake_reply_ms=3000", "--set", "timeouts.submit_reply_ms=200"];
 
 #[track_caller]
 fn error_of(line: &str) -> serde_json::Value {
@@ -51,7 +52,7 @@ fn an_unanswered_subscribe_gets_an_error_and_the_miner_is_let_go() {
 
 #[test]
 fn an_unanswered_authorize_or_extranonce_subscribe_gets_an_error_and_the_session_goes_on() {
-    let bench = Bench::new(&SHORT);
+    let bench = Bench::new(&SHORT[..2]);
     let mut pair = bench.mining("a.b");
     for call in [r#""mining.authorize","params":["c.d","x"]"#, r#""mining.extranonce.subscribe","params":[]"#]
     {
@@ -100,11 +101,11 @@ fn the_answers_of_a_slow_pool_come_behind_ours_in_the_miners_order() {
 fn miners_that_never_get_to_the_point_are_closed_at_their_deadlines() {
     let bench = Bench::new(&[
         "--set",
-        "timeouts.first_request_ms=200",
+        "timeouts.first_request_ms=2000",
         "--set",
-        "timeouts.subscribe_ms=600",
+        "timeouts.subscribe_ms=2500",
         "--set",
-        "timeouts.authorize_ms=1200",
+        "timeouts.authorize_ms=3000",
     ]);
     let mut silent = bench.miner();
     let mut never_subscribes = bench.miner();
@@ -120,7 +121,7 @@ fn miners_that_never_get_to_the_point_are_closed_at_their_deadlines() {
 
 #[test]
 fn a_pool_without_a_byte_for_its_deadline_is_given_up() {
-    let bench = Bench::new(&["--set", "timeouts.pool_silence_ms=300"]);
+    let bench = Bench::new(&["--set", "timeouts.pool_silence_ms=3000"]);
     let mut pair = bench.mining("a.b");
     let _request = pair.submit("1", "a.b");
     assert_eq!(error_of(&pair.miner.line())[0], 20);
