@@ -272,8 +272,9 @@ pub enum Event {
         /// Where its pool was, if it was let go for that: close the connection. The session goes on without one.
         left: Option<Wire>,
     },
-    /// The miner asks to subscribe, and its pool was asked: the moment to give it a connection that was kept
-    /// ([`Session::adopt`](crate::session::Session::adopt)).
+    /// The miner asks to subscribe, and its pool was asked: the last moment at which a connection that was kept
+    /// ([`Session::adopt`](crate::session::Session::adopt)) spares it a switch that it hears of. Where something is known
+    /// to be kept, [`Event::Arrived`] came before.
     Subscribing,
     /// The current connection is of no use any more: close it. The session goes on without a pool: its owner
     /// prepares another one, lets it wait, or ends it.

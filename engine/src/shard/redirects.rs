@@ -31,6 +31,9 @@ const WAIT_MS_MAX: u64 = 600_000;
 const RETRY_MS: u64 = 500;
 /// How often a name may have no address yet.
 const RETRIES_MAX: u8 = 20;
+/// Refusals that are told of one session. A pool may ask as often as it likes, and the log and the ledger must not grow by
+/// it; each is counted all the same.
+const REFUSALS_TOLD_MAX: u8 = 4;
 /// How long a miner whose connection the pool closed waits for the place that the pool named, rather than go to another pool.
 const IDLE_MS_MAX: u64 = 2_000;
 
@@ -42,6 +45,8 @@ pub(super) struct Redirects {
     leaving: Option<Wire>,
     /// No other one is followed before.
     hold_until: Moment,
+    /// Refusals that were told.
+    refusals_told: u8,
     /// The place that is about to be connected to on a wire, instead of the pool's own.
     next: Option<(Wire, Arc<[SocketAddr]>)>,
 }
@@ -94,14 +99,15 @@ impl Plane {
         let place = format!("{host}:{port}");
         let refresh = Duration::from_millis(settings.timeouts.resolve_refresh_ms);
         let Some(addresses) = self.places.find(host, port, refresh) else {
-            return self.note_redirect(pool, "refused, too many places", &place);
+            return self.note_refusal(key, pool, "refused, too many places", &place);
         };
         let not_before = self.now.plus_ms((u64::from(target.wait_s) * 1_000).min(WAIT_MS_MAX));
         let spread_ms = self.dice.below(settings.failover.failback_spread_ms);
         let redirects = pair.redirects.get_or_insert_default();
         // A miner that would have to reconnect for it has just come, perhaps for the same reason. Where the pool closes the
         // connection it must anyway.
-        let arrived = if pair.session.takes_extranonce() { Moment(0) } else { pair.moves.hold_until };
+        let arrived =
+            if pair.session.takes_extranonce() { Moment(0) } else { pair.moves.hold_until };
         let at = not_before.plus_ms(spread_ms).max(redirects.hold_until).max(arrived);
         redirects.leaving = (redirects.hold_until <= self.now).then_some(wire);
         let retries_left = RETRIES_MAX;
@@ -116,7 +122,7 @@ impl Plane {
             return;
         };
         let (host, port) = (target.host.unwrap_or_default(), target.port.unwrap_or_default());
-        self.note_redirect(pool, "refused, another domain", &format!("{host}:{port}"));
+        self.note_refusal(key, pool, "refused, another domain", &format!("{host}:{port}"));
     }
 
     /// The moment to follow has come.
@@ -175,6 +181,16 @@ impl Plane {
         self.pairs.get_mut(key).is_some_and(|pair| {
             pair.redirects.as_ref().is_some_and(|redirects| redirects.leaving == Some(wire))
         })
+    }
+
+    /// Tells of a refusal, if it is one of the first of its session.
+    fn note_refusal(&mut self, key: Key, pool: PoolId, outcome: &'static str, place: &str) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let redirects = pair.redirects.get_or_insert_default();
+        if redirects.refusals_told < REFUSALS_TOLD_MAX {
+            redirects.refusals_told += 1;
+            self.note_redirect(pool, outcome, place);
+        }
     }
 
     fn note_redirect(&mut self, pool: PoolId, outcome: &'static str, place: &str) {

@@ -57,8 +57,8 @@ impl Session {
 
     /// Begins to prepare `pool` on `wire`, which the owner then connects. False, and nothing is done, if the place is
     /// taken by a current or a prepared connection, the session ends, a name of the miner waits for pools of which this is
-    /// none, or the miner has not asked for anything yet (only [`MoveReason::Stock`] goes without a miner). A lingering connection there ends by it, as
-    /// [`Event::WireDone`] tells.
+    /// none, or the miner has not asked for anything yet (only [`MoveReason::Stock`] goes without a miner). A lingering
+    /// connection there ends by it, as [`Event::WireDone`] tells.
     pub fn prepare(&mut self, wire: Wire, pool: PoolId, why: MoveReason, cx: &mut Context<'_>) -> bool {
         let has_miner = self.pool != PoolId::NONE;
         if self.finished || self.settling.is_some() || has_miner == (why == MoveReason::Stock) {
