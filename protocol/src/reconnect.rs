@@ -4,10 +4,10 @@
 //! only the same host, or another one of the same registered domain, is followed (cgminer keeps to the same rule). An
 //! address has no domain: there it is the same one or none.
 //!
-//! Where a registry ends and a name begins, only a list can say that has to be kept up to date (publicsuffix.org, some ten
-//! thousand rules), and a list built in ages with the program. This here needs none and errs to the side of refusing: a
-//! short name under a country's domain is taken for a registry, and the well-known domains in which anybody gets a name are
-//! none of anybody's. What is refused so is told, and an operator who wants it configures the address.
+//! Where a registry ends and a name begins says the public suffix list (publicsuffix.org), as it was when Adit was built. It
+//! knows the registries of countries (`co.uk`) and the domains in which anybody gets a name (`duckdns.org`): two names there
+//! are two owners. A domain that became one of these later is followed inside until Adit is built anew. Names without a dot
+//! and names that the list takes for a registry have no owner that could be told: only the same one is followed.
 
 use crate::message::Message;
 use crate::value;
@@ -16,30 +16,6 @@ use crate::value;
 const HOST_BYTES_MAX: usize = 253;
 /// Longest wait that is kept; longer ones are cut.
 const WAIT_S_MAX: u64 = 3_600;
-/// Names of that many letters under the domain of a country are registries as a rule (`co.uk`, `com.br`, `gob.mx`):
-/// `pool.co.uk` and `evil.co.uk` are not of one domain.
-const REGISTRY_BYTES_MAX: usize = 3;
-/// Longer ones, whatever the domain.
-const REGISTRIES: [&str; 4] = ["firm", "info", "asso", "priv"];
-/// Domains in which anybody gets a name.
-const SHARED: [&str; 16] = [
-    "amazonaws.com",
-    "azurewebsites.net",
-    "cloudapp.net",
-    "ddns.net",
-    "duckdns.org",
-    "dyndns.org",
-    "dynu.net",
-    "fly.dev",
-    "github.io",
-    "herokuapp.com",
-    "hopto.org",
-    "myftp.org",
-    "ngrok.io",
-    "no-ip.org",
-    "sytes.net",
-    "zapto.org",
-];
 
 /// Where a pool wants to be connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,12 +51,7 @@ impl Reconnect {
     pub fn may_leave(&self, host: Option<&str>) -> bool {
         match (&self.host, host) {
             (None, _) => true,
-            (Some(target), Some(host)) => {
-                target.eq_ignore_ascii_case(host)
-                    || registered(target)
-                        .zip(registered(host))
-                        .is_some_and(|(target, host)| target.eq_ignore_ascii_case(host))
-            }
+            (Some(target), Some(host)) => is_of_one_owner(target, host),
             (Some(_), None) => false,
         }
     }
@@ -91,28 +62,21 @@ fn is_host(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':'))
 }
 
-/// The part of a host name that its owner registered. `None` for addresses, names without a dot, and registries.
-fn registered(host: &str) -> Option<&str> {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if host.parse::<std::net::IpAddr>().is_ok() {
-        return None;
+/// Whether two hosts have the same owner: they are one, or names within one registered domain.
+fn is_of_one_owner(a: &str, b: &str) -> bool {
+    let [a, b] = [a, b].map(|host| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase());
+    if is_address(&a) || is_address(&b) {
+        return a == b;
     }
-    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
-    let last = dots.next()?;
-    let second = dots.next();
-    let domain = host.get(second.map_or(0, |at| at + 1)..)?;
-    let label = domain.split('.').next()?;
-    let is_country = host.len() - last == 3;
-    let is_registry = is_country && (label.len() <= REGISTRY_BYTES_MAX || is_one_of(&REGISTRIES, label));
-    if !is_registry && !is_one_of(&SHARED, domain) {
-        return Some(domain);
-    }
-    second?;
-    host.get(dots.next().map_or(0, |at| at + 1)..)
+    a == b || psl::domain_str(&a).zip(psl::domain_str(&b)).is_some_and(|(a, b)| a == b)
 }
 
-fn is_one_of(known: &[&str], name: &str) -> bool {
-    known.iter().any(|known| known.eq_ignore_ascii_case(name))
+/// Also those that are written as a system's look-up reads them, and Rust's does not: `127.1`, `0x7f000001`.
+fn is_address(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or(host);
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    is_number || host.contains(':')
 }
 
 #[cfg(test)]
@@ -157,6 +121,13 @@ mod tests {
             ("::1", "::1"),
             ("eu.kano.is", "kano.is"),
             ("a.mypool.duckdns.org", "mypool.duckdns.org"),
+            ("EU.Pool.Co.UK", "us.pool.co.uk"),
+            ("eu.pool.example.com.", "pool.example.com"),
+            ("eu.pool.lan", "us.pool.lan"),
+            ("a.pool.com.br", "b.pool.com.br"),
+            ("ec2-1-2-3-4.compute-1.amazonaws.com", "ec2-1-2-3-4.compute-1.amazonaws.com"),
+            ("localhost.", "localhost"),
+            ("eu.xn--d1acufc.xn--p1ai", "xn--d1acufc.xn--p1ai"),
         ] {
             assert!(may(target, host), "{target} {host}");
         }
@@ -173,7 +144,23 @@ mod tests {
             ("evil.gob.mx", "pool.gob.mx"),
             ("evil.duckdns.org", "pool.duckdns.org"),
             ("duckdns.org", "pool.duckdns.org"),
-            ("ec2-1.amazonaws.com", "ec2-2.amazonaws.com"),
+            ("EVIL.DuckDNS.org", "pool.duckdns.org"),
+            ("evil.ddns.net", "pool.ddns.net"),
+            ("evil.no-ip.org", "pool.no-ip.org"),
+            ("evil.github.io", "pool.github.io"),
+            ("evil.herokuapp.com", "pool.herokuapp.com"),
+            ("evil.azurewebsites.net", "pool.azurewebsites.net"),
+            ("ec2-5-6-7-8.compute-1.amazonaws.com", "ec2-1-2-3-4.compute-1.amazonaws.com"),
+            ("evil.lan", "pool.lan"),
+            ("evil.tokyo.jp", "pool.tokyo.jp"),
+            ("evil.xn--p1ai", "pool.xn--p1ai"),
+            ("evil.com..", "pool.com.."),
+            (".com", "example.com"),
+            ("..", "."),
+            ("127.1", "127.0.0.1"),
+            ("evil.0.0.1", "pool.0.0.1"),
+            ("0x7f000001", "2130706433"),
+            ("a.0x7f", "b.0x7f"),
             ("127.0.0.2", "127.0.0.1"),
             ("::2", "::1"),
             ("com", "example.com"),
