@@ -14,6 +14,12 @@ impl Default for Dice {
 }
 
 impl Dice {
+    /// One that rolls the same for the same seed.
+    #[cfg(test)]
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Any number.
     pub fn roll(&mut self) -> u64 {
         // Splitmix64: the constants are its author's.

@@ -453,7 +453,7 @@ impl PoolControl {
     fn publish_standings(&mut self, now: Moment) {
         let mut is_news = !self.is_news_told;
         for (&pool, breaker) in &self.breakers {
-            is_news |= self.published.standings.set(pool, self.standing(breaker, now));
+            is_news |= self.published.standings.set(pool, breaker.standing(now));
         }
         if is_news {
             self.is_news_told = self.tell(&|| Mail::PoolsStand);
@@ -472,30 +472,11 @@ impl PoolControl {
         is_told
     }
 
-    fn standing(&self, breaker: &Breaker, now: Moment) -> Standing {
-        match breaker.state() {
-            State::Up | State::Degraded if self.settles_at(breaker) <= now => Standing::Settled,
-            State::Up | State::Degraded => Standing::Fresh,
-            State::Draining => Standing::Draining,
-            State::Down { .. } | State::HalfOpen { .. } | State::Disabled => Standing::Away,
-        }
-    }
-
-    /// When a pool has been good for long enough that miners may leave another one for it.
-    fn settles_at(&self, breaker: &Breaker) -> Moment {
-        match breaker.good_since() {
-            // There is nothing to come back from.
-            Some(since) if !breaker.was_bad() => since,
-            Some(since) => since.plus_ms(self.catalogue.settings().failover.good_ms),
-            None => Moment::NEVER,
-        }
-    }
-
     /// When something happens without anybody's doing.
     fn deadline(&self) -> Moment {
         let of_pool = |(pool, breaker): (&PoolId, &Breaker)| {
             let settles = match self.published.standings.of(*pool) {
-                Standing::Fresh => self.settles_at(breaker),
+                Standing::Fresh => breaker.settles_at(),
                 _ => Moment::NEVER,
             };
             breaker.deadline().min(settles)

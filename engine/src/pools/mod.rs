@@ -5,7 +5,7 @@
 //!  (where a miner came in, how it is called)   (what sessions and probes report)
 //! ```
 //!
-//! Pure: `network`, `pattern`, `settings`. They know no sockets, no clock, no randomness, no locks; whoever owns those
+//! Pure: `network`, `pattern`, `settings`, `course` (where one miner should mine, and when it is moved there). They know no sockets, no clock, no randomness, no locks; whoever owns those
 //! tells them what happened, and when, and asks them what follows. The rest runs: `catalogue` (which pools, under which
 //! numbers), `standing` (how they stand, for all shards to read), `orders` (where operators want workers), `view` (all of
 //! it, where one is chosen), `placement` and `learned` (how sessions ask, and names that came before), `reports` (what
@@ -18,6 +18,7 @@ pub mod catalogue;
 mod checks;
 pub mod control;
 pub mod counters;
+pub mod course;
 pub mod drill;
 pub mod explain;
 pub mod issued;

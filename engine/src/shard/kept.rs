@@ -43,6 +43,8 @@ const FORGET_MS: u64 = 250;
 pub struct KeptUpstream {
     prepared: Box<Prepared>,
     socket: OwnedFd,
+    /// By when the moves of the miner that it is kept for are made up for ([`crate::pools::course`]).
+    made_up_at: Moment,
 }
 
 /// How a connection that nobody reads from is.
@@ -182,13 +184,13 @@ impl Plane {
         let PoolEnd { end, pool, .. } = std::mem::take(pair.wire_mut(wire));
         pair.wire_mut(wire).pool = pool;
         let is_stock = pair.is_stock();
-        let address = pair.record.address;
+        let (address, made_up_at) = (pair.record.address, pair.moves.course.made_up_at());
         let Some(socket) = end.socket else {
             prepared.discard(&mut self.shared);
             return false;
         };
         let name = prepared.names().next().map(Box::from);
-        let what = KeptUpstream { prepared, socket };
+        let what = KeptUpstream { prepared, socket, made_up_at };
         if is_stock {
             self.put_in_stock(what);
             self.end_session(key, CloseReason::Moved, self.now);
@@ -252,21 +254,25 @@ impl Plane {
                 self.pool_counters.count(taken.pool, PoolCounter::Taken);
                 return Some(taken.what);
             }
+            if let Some(pair) = self.pairs.get_mut(key) {
+                pair.moves.course.goes_on_from(taken.what.made_up_at);
+            }
             self.close_kept(taken.what, PoolCounter::Lapsed);
         }
     }
 
     /// Gives a kept connection to a session, in a place that is free. Whether the session took it; else it is closed.
     pub(super) fn give(&mut self, key: Key, kept: KeptUpstream, reason: MoveReason) -> bool {
-        let KeptUpstream { prepared, socket } = kept;
+        let KeptUpstream { prepared, socket, made_up_at } = kept;
         let pool = prepared.pool();
         let Some((pair, wire)) = self.pairs.get_mut(key).and_then(|pair| {
             let wire = pair.free_wire()?;
             Some((pair, wire))
         }) else {
-            self.close_kept(KeptUpstream { prepared, socket }, PoolCounter::Closed);
+            self.close_kept(KeptUpstream { prepared, socket, made_up_at }, PoolCounter::Closed);
             return false;
         };
+        pair.moves.course.goes_on_from(made_up_at);
         *pair.wire_mut(wire) = PoolEnd::standing(pool, socket, self.now);
         self.move_begins(key, wire);
         let given = Cell::new(Some(prepared));
@@ -278,7 +284,7 @@ impl Plane {
         self.move_over(key);
         let Some(pair) = self.pairs.get_mut(key) else { return false };
         if let Some(socket) = std::mem::take(pair.wire_mut(wire)).end.socket {
-            self.close_kept(KeptUpstream { prepared, socket }, PoolCounter::Closed);
+            self.close_kept(KeptUpstream { prepared, socket, made_up_at }, PoolCounter::Closed);
         }
         false
     }

@@ -1,9 +1,9 @@
 //! Where a session mines: finding it another pool when it lost its own, when that one is no place to stay, or when a better
 //! one is good again.
 //!
-//! A shard decides for its own sessions, from the standings that the control publishes. What must be (a pool is lost) is
-//! done at once, as far as the bound on logins under way allows; what only should be (going back) is spread over time, and
-//! never done twice within the hold time. A connection that works is never given up for want of another one.
+//! A shard decides for its own sessions, from the standings that the control publishes, by [`crate::pools::course`]: here that
+//! is carried out, as far as the bound on logins under way allows. A connection that works is never given up for want of
+//! another one.
 //!
 //! Not here: the login and the switch themselves ([`adit_protocol::session`]), and what becomes of a miner that cannot be
 //! switched live ([`super::returns`]).
@@ -15,47 +15,33 @@ use adit_protocol::session::Session;
 
 use super::drill::DrillStage;
 use super::orders::Wanted;
-use super::pair::{Key, Phase};
+use super::pair::{Key, Pair, Phase};
 use super::plane::Plane;
 use super::trail::Deed;
 use crate::counters::Counter;
 use crate::pools::counters::PoolCounter;
+use crate::pools::course::{Around, Course, Due, Look, Miner, MinerState};
 use crate::pools::drill::Drilled;
 use crate::pools::standing::Standing;
 
 /// Logins that a shard makes at the same time. A pool's accept queue is finite, and so is its patience.
 pub(super) const UNDER_WAY_COUNT_MAX: usize = 512;
-/// Pools tried in one round of attempts; then the miner waits a little.
-const TRIED_COUNT_MAX: usize = 8;
-/// The wait between the first two rounds; it doubles each time.
-const ROUND_MS: u64 = 100;
-/// Doublings of that wait at most.
-const ROUND_DOUBLINGS_MAX: u8 = 5;
 
 /// What is being done about the pool of one session.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about a session, in any combination")]
 pub(super) struct Moves {
     /// The place in which another pool is being prepared.
     pub(super) under_way: Option<Wire>,
     /// It waits for room among those under way.
     is_queued: bool,
-    /// Pools that failed since the last one that worked.
-    tried: [PoolId; TRIED_COUNT_MAX],
-    tried_count: usize,
-    rounds: u8,
+    /// What was decided for it.
+    pub(super) course: Course,
     /// Why it has no pool, while it has none.
     pub(super) lost: Option<CloseReason>,
     /// Its name belongs to another group's pool, and waits for it.
     pub(super) is_misplaced: bool,
     /// When a miner without a pool is let go.
     pub(super) given_up_at: Moment,
-    /// When to try (again) to get elsewhere.
-    pub(super) next_at: Moment,
-    /// No move that nothing forces before this.
-    pub(super) hold_until: Moment,
-    /// Whether it was moved, other than to where its name belongs.
-    pub(super) has_moved: bool,
     /// When a miner that cannot be switched live is closed, so that it comes back to the pool that is ready for it.
     pub(super) close_at: Moment,
     /// Where that pool is ready.
@@ -75,15 +61,10 @@ impl Default for Moves {
         Self {
             under_way: None,
             is_queued: false,
-            tried: [PoolId::NONE; TRIED_COUNT_MAX],
-            tried_count: 0,
-            rounds: 0,
+            course: Course::default(),
             lost: None,
             is_misplaced: false,
             given_up_at: Moment::NEVER,
-            next_at: Moment::NEVER,
-            hold_until: Moment(0),
-            has_moved: false,
             close_at: Moment::NEVER,
             ready: None,
             wanted: None,
@@ -97,7 +78,7 @@ impl Default for Moves {
 impl Moves {
     /// When this session's pool is to be looked at.
     pub(super) fn deadline(&self) -> Moment {
-        self.next_at.min(self.given_up_at).min(self.close_at)
+        self.course.deadline().min(self.given_up_at).min(self.close_at)
     }
 
     /// Whether nothing is being done about its pool, nor about to be.
@@ -120,24 +101,13 @@ impl Moves {
         self.lost.is_some()
     }
 
-    /// Whether it cannot stay at its pool, or has none.
-    fn must_move(&self) -> bool {
-        self.is_lost() || self.is_misplaced
-    }
-
-    fn tried(&self) -> &[PoolId] {
-        self.tried.get(..self.tried_count).unwrap_or_default()
-    }
-
-    fn note_tried(&mut self, pool: PoolId) {
-        if let Some(place) = self.tried.get_mut(self.tried_count) {
-            *place = pool;
-            self.tried_count += 1;
+    fn state(&self) -> MinerState {
+        match self.lost {
+            _ if self.is_misplaced => MinerState::Misplaced { has_pool: self.lost.is_none() },
+            Some(CloseReason::NoPool) => MinerState::Arrives,
+            Some(_) => MinerState::Lost,
+            None => MinerState::Mines,
         }
-    }
-
-    fn has_tried_enough(&self) -> bool {
-        self.tried_count == TRIED_COUNT_MAX
     }
 }
 
@@ -190,11 +160,11 @@ impl Plane {
         self.pairs.get_mut(key).is_some_and(|pair| so(&pair.session))
     }
 
-    /// A miner has come, and is given its first pool. Where it is it stays for a while: it may have come back from a move.
+    /// A miner has come, and is given its first pool.
     pub(super) fn arrived(&mut self, key: Key) {
         let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
         if let Some(pair) = self.pairs.get_mut(key) {
-            pair.moves.hold_until = self.now.plus_ms(hold_ms);
+            pair.moves.course.arrived(self.now, hold_ms);
         }
     }
 
@@ -214,7 +184,7 @@ impl Plane {
         let moves = &mut pair.moves;
         moves.lost = Some(why);
         moves.given_up_at = moves.given_up_at.min(given_up_at);
-        moves.note_tried(pool);
+        moves.course.failed_at(pool);
         if !self.follows_at_once(key) {
             self.find_pool(key);
         }
@@ -229,15 +199,14 @@ impl Plane {
             return self.spare_failed(key, pool);
         }
         let (now, at) = (self.now, pair.session.pool());
-        pair.moves.note_tried(pool);
+        pair.moves.course.failed_at(pool);
         self.drill_stays(key, Drilled::Failed);
         let Some(pair) = self.pairs.get_mut(key) else { return };
         (pair.moves.close_at, pair.moves.ready) = (Moment::NEVER, None);
-        if pair.moves.must_move() || self.pools.standing(at) == Standing::Away {
+        if pair.moves.state() != MinerState::Mines || self.pools.standing(at) == Standing::Away {
             return self.find_pool(key);
         }
-        pair.moves.tried_count = 0;
-        pair.moves.hold_until = pair.moves.hold_until.max(now.plus_ms(hold_ms));
+        pair.moves.course.stays(now, hold_ms);
         // It should still be there, and nobody else says when to try again.
         self.look_again(key);
     }
@@ -254,23 +223,29 @@ impl Plane {
         }
         // The name that waited for another pool may have been answered at its deadline.
         pair.moves.is_misplaced &= pair.session.asks().name.is_some();
-        if !pair.moves.must_move() && self.pools.standing(pair.session.pool()) != Standing::Away {
-            return;
+        match self.ask_course(key, Course::find).flatten() {
+            Some((pool, reason)) => _ = self.start_move(key, pool, reason),
+            None => self.set_timer(key),
         }
-        let is_gone = self.pools.catalogue.get(pair.session.pool()).is_none();
-        let reason = match pair.moves.lost {
-            _ if pair.moves.is_misplaced => MoveReason::Placement,
-            // It never had one.
-            Some(CloseReason::NoPool) => MoveReason::Kept,
-            _ if is_gone => MoveReason::Leaving,
-            _ => MoveReason::PoolLost,
+    }
+
+    /// Has something decided about a session's pool.
+    pub(super) fn ask_course<T>(
+        &mut self,
+        key: Key,
+        ask: impl FnOnce(&mut Course, &Miner<'_>, &mut Around<'_>) -> T,
+    ) -> Option<T> {
+        let Pair { session, moves, .. } = self.pairs.get_mut(key)?;
+        let is_kept_here = moves.drill.is_some_and(|stage| stage != DrillStage::Back);
+        let miner = Miner {
+            asks: session.asks(),
+            at: session.pool(),
+            state: moves.state(),
+            is_live: session.takes_extranonce(),
+            is_kept_here,
         };
-        let may_try = !pair.moves.has_tried_enough();
-        let found = may_try.then(|| self.pools.choose(&pair.session.asks(), pair.moves.tried())).flatten();
-        match found.filter(|&pool| pair.moves.lost.is_some() || pool != pair.session.pool()) {
-            Some(pool) => _ = self.start_move(key, pool, reason),
-            None => self.try_again_later(key),
-        }
+        let mut around = Around { pools: &self.pools, now: self.now, dice: &mut self.dice };
+        Some(ask(&mut moves.course, &miner, &mut around))
     }
 
     /// Whether a move of the session may begin now. If not, it waits for room, or one is under way.
@@ -294,16 +269,6 @@ impl Plane {
         }
     }
 
-    /// All pools have failed: the next round comes after a while.
-    fn try_again_later(&mut self, key: Key) {
-        let Some(pair) = self.pairs.get_mut(key) else { return };
-        let wait_ms = ROUND_MS << pair.moves.rounds.min(ROUND_DOUBLINGS_MAX);
-        pair.moves.rounds = pair.moves.rounds.saturating_add(1);
-        pair.moves.tried_count = 0;
-        pair.moves.next_at = self.now.plus_ms(wait_ms + self.dice.below(wait_ms));
-        self.set_timer(key);
-    }
-
     /// Begins to prepare a pool for a session. Whether it could.
     pub(super) fn start_move(&mut self, key: Key, pool: PoolId, reason: MoveReason) -> bool {
         if let Some(kept) = self.draw_for(key, pool)
@@ -313,7 +278,7 @@ impl Plane {
         }
         let Some(pair) = self.pairs.get_mut(key) else { return false };
         let Some(wire) = pair.session.spare_wire() else { return false };
-        pair.moves.next_at = Moment::NEVER;
+        pair.moves.course.forget_plan();
         let is_begun = self.prepare(key, wire, pool, reason);
         if is_begun {
             self.move_begins(key, wire);
@@ -325,7 +290,8 @@ impl Plane {
     /// A pool is being prepared in this place.
     pub(super) fn move_begins(&mut self, key: Key, wire: Wire) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        (pair.moves.under_way, pair.moves.next_at) = (Some(wire), Moment::NEVER);
+        pair.moves.under_way = Some(wire);
+        pair.moves.course.forget_plan();
         self.moves_under_way += 1;
     }
 
@@ -360,12 +326,11 @@ impl Plane {
         let now = self.now;
         let hold_ms = self.pools.catalogue.settings().failover.hold_ms;
         let (from_key, to_key) = (self.pool_keys.of(from), self.pool_keys.of(to));
-        let hold_until = now.plus_ms(hold_ms);
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let has_moved = pair.moves.has_moved || !matches!(reason, MoveReason::Placement | MoveReason::Kept);
         pair.record.pool = to_key;
-        let Moves { wanted, drill, .. } = pair.moves;
-        pair.moves = Moves { hold_until, has_moved, wanted, drill, ..Moves::default() };
+        let Moves { mut course, wanted, drill, .. } = std::mem::take(&mut pair.moves);
+        course.moved(reason, now, hold_ms);
+        pair.moves = Moves { course, wanted, drill, ..Moves::default() };
         if let Some(redirects) = &mut pair.redirects {
             redirects.switched_to(wire);
         }
@@ -373,8 +338,8 @@ impl Plane {
             self.arm_receive(key, Side::Pool(wire));
         }
         if reason == MoveReason::Kept {
-            // Its first pool, not another one.
-            return;
+            // Its first pool, not another one; but perhaps not the one that is meant for it.
+            return self.look_again(key);
         }
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let worker = pair.workers.first().copied().unwrap_or(adit_protocol::workers::NO_WORKER);
@@ -403,7 +368,7 @@ impl Plane {
         self.look_at_stock();
         for key in self.pairs.keys() {
             if let Some(pair) = self.pairs.get_mut(key) {
-                pair.moves.tried_count = 0;
+                pair.moves.course.pools_stand_otherwise();
             }
             self.look_again(key);
         }
@@ -419,63 +384,11 @@ impl Plane {
         if self.begin_wanted(key) {
             return;
         }
-        let Some(pair) = self.pairs.get_mut(key) else { return };
-        if pair.moves.must_move() {
-            return self.find_pool(key);
+        match self.ask_course(key, Course::look) {
+            Some(Look::Find) => self.find_pool(key),
+            Some(Look::Wait) => self.set_timer(key),
+            None => {}
         }
-        if self.pools.standing(at) == Standing::Away {
-            if self.pools.choose(&pair.session.asks(), &[at]).is_some() {
-                self.find_pool(key);
-            }
-            return;
-        }
-        match self.better(key) {
-            Some(_) => self.plan_move(key),
-            None => {
-                if let Some(pair) = self.pairs.get_mut(key) {
-                    pair.moves.next_at = Moment::NEVER;
-                }
-            }
-        }
-    }
-
-    /// Plans a move that nothing forces, at a moment of its own.
-    fn plan_move(&mut self, key: Key) {
-        let spread_ms = self.pools.catalogue.settings().failover.failback_spread_ms;
-        let at = self.now.plus_ms(self.dice.below(spread_ms));
-        let Some(pair) = self.pairs.get_mut(key) else { return };
-        if pair.moves.next_at == Moment::NEVER {
-            pair.moves.next_at = at.max(pair.moves.hold_until);
-            self.set_timer(key);
-        }
-    }
-
-    /// Where a session should rather be, if that is worth a move.
-    fn better(&mut self, key: Key) -> Option<(PoolId, MoveReason)> {
-        let pair = self.pairs.get_mut(key)?;
-        if pair.moves.drill.is_some_and(|stage| stage != DrillStage::Back) {
-            return None;
-        }
-        let at = pair.session.pool();
-        let asks = pair.session.asks();
-        let pool = self.pools.better(&asks, at)?;
-        let is_ordered = self.pools.ordered(&asks) == Some(pool);
-        let is_named = asks.name.is_some();
-        // The routes are others than when it came.
-        let is_elsewhere = is_named && !self.pools.is_of_group(&asks, at);
-        let priority = |pool| self.pools.catalogue.get(pool).map(|entry| entry.settings.priority);
-        let reason = match self.pools.standing(at) {
-            Standing::Draining => MoveReason::Leaving,
-            _ if is_elsewhere => MoveReason::Placement,
-            _ if priority(pool) < priority(at) => MoveReason::FailBack,
-            _ if is_ordered => MoveReason::Operator,
-            // It may have been placed by the name that it has yet to give.
-            _ if !is_named => return None,
-            _ => MoveReason::Placement,
-        };
-        // Going back is worth a reconnect where the miner needs one, and so is its group; the rest is not.
-        let is_worth_it = reason == MoveReason::FailBack || is_elsewhere;
-        (is_worth_it || pair.session.takes_extranonce()).then_some((pool, reason))
     }
 
     /// A session's own moment has come.
@@ -490,18 +403,14 @@ impl Plane {
         if pair.moves.close_at <= now {
             return self.let_go(key);
         }
-        if pair.moves.next_at > now {
-            return;
-        }
-        pair.moves.next_at = Moment::NEVER;
-        let at = pair.session.pool();
-        if pair.moves.must_move() || self.pools.standing(at) == Standing::Away {
-            return self.find_pool(key);
-        }
-        match self.better(key) {
-            Some(_) if self.moves_under_way >= UNDER_WAY_COUNT_MAX => self.try_again_later(key),
-            Some((pool, reason)) => _ = self.start_move(key, pool, reason),
-            None => {}
+        let is_busy = self.moves_under_way >= UNDER_WAY_COUNT_MAX;
+        match self.ask_course(key, Course::due) {
+            Some(Due::Find) => self.find_pool(key),
+            Some(Due::Move(..)) if is_busy => {
+                self.ask_course(key, |course, _, around| course.try_again_later(around));
+            }
+            Some(Due::Move(pool, reason)) => _ = self.start_move(key, pool, reason),
+            Some(Due::Wait) | None => {}
         }
     }
 

@@ -11,11 +11,8 @@ use adit_protocol::pool::PoolId;
 use super::moves::Decision;
 use super::pair::Key;
 use super::plane::Plane;
+use crate::pools::course::Course;
 use crate::pools::learned::Who;
-
-/// How long after a name is known a miner is moved to where the name belongs by weight. Its handshake is over by then, and
-/// some miners say only at its end that they take another extranonce.
-const PLACE_AFTER_MS: u64 = 1_000;
 
 /// By what a miner is remembered.
 #[derive(Debug)]
@@ -40,8 +37,8 @@ impl Plane {
         let given_up_at = self.now.plus_ms(grace_ms);
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let moves = &mut pair.moves;
-        (moves.is_misplaced, moves.next_at, moves.close_at, moves.ready) =
-            (true, Moment::NEVER, Moment::NEVER, None);
+        (moves.is_misplaced, moves.close_at, moves.ready) = (true, Moment::NEVER, None);
+        moves.course.forget_plan();
         if !pair.session.has_pool() {
             moves.lost.get_or_insert(CloseReason::NoPool);
             moves.given_up_at = moves.given_up_at.min(given_up_at);
@@ -56,10 +53,8 @@ impl Plane {
     pub(super) fn named(&mut self, key: Key) {
         self.remember(key);
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let moves = &pair.moves;
-        let is_free = !moves.has_moved && moves.under_way.is_none() && moves.next_at == Moment::NEVER;
-        if is_free && self.pools.better(&pair.session.asks(), pair.session.pool()).is_some() {
-            pair.moves.next_at = self.now.plus_ms(PLACE_AFTER_MS);
+        if pair.moves.under_way.is_none() {
+            let _ = self.ask_course(key, Course::named); // nobody to decide about, if the miner is gone
             self.set_timer(key);
         }
     }

@@ -107,7 +107,7 @@ impl Plane {
         // A miner that would have to reconnect for it has just come, perhaps for the same reason. Where the pool closes the
         // connection it must anyway.
         let arrived =
-            if pair.session.takes_extranonce() { Moment(0) } else { pair.moves.hold_until };
+            if pair.session.takes_extranonce() { Moment(0) } else { pair.moves.course.hold_until() };
         let at = not_before.plus_ms(spread_ms).max(redirects.hold_until).max(arrived);
         redirects.leaving = (redirects.hold_until <= self.now).then_some(wire);
         let retries_left = RETRIES_MAX;

@@ -58,10 +58,13 @@ impl Plane {
 
     /// The moment has come to close a miner whose next pool is ready: that connection leaves the session first.
     pub(super) fn let_go(&mut self, key: Key) {
-        let reserve_ms = self.pools.catalogue.settings().failover.reserve_ms;
+        let failover = &self.pools.catalogue.settings().failover;
+        let (reserve_ms, hold_ms) = (failover.reserve_ms, failover.hold_ms);
         let Some(pair) = self.pairs.get_mut(key) else { return };
         pair.moves.close_at = Moment::NEVER;
         let Some(wire) = pair.moves.ready.take() else { return };
+        let reason = pair.moves.ready_for.as_ref().map_or(MoveReason::PoolLost, |ready_for| ready_for.0);
+        pair.moves.course.moved(reason, self.now, hold_ms);
         let pool = pair.wire(wire).pool;
         if reserve_ms == 0 || !self.begin_keeping(key, wire) {
             self.close_for_return(key, pool);

@@ -13,7 +13,7 @@
 //! | refuses the name | `refusing` | `Nature::refuses_ms` |
 //! | garbage | `garbage` | `Nature::garbage_ms` |
 //! | reset in the middle of a line | `reset` | `Nature::torn_ms` |
-//! | flapping | `flapping` | `Nature::outages_ms` with many; random lives in `breaker/tests.rs` |
+//! | flapping | `flapping` | `Nature::outages_ms` with many; random lives in `breaker/tests.rs`; farms in `course/simulation.rs` |
 //! | the only pool restarts | `only_pool` | `Totals::restarted` |
 //! | no usable pool | `no_pool` | every run in which tries run out |
 //! | split by weight | `split` | farms of all kinds in `plan.rs` |

@@ -44,6 +44,7 @@ pub use backoff::Backoff;
 pub use words::{Command, Failure, Reason, Report, State, Witness};
 
 use super::settings::{FailoverSettings, PoolTimeouts};
+use super::standing::Standing;
 
 /// Degraded is a pool with so many times fewer failures than take it down.
 const DEGRADED_PART: u32 = 3;
@@ -166,6 +167,26 @@ impl Breaker {
     /// Whether it has something to make good: it was not used before, or not good.
     pub fn was_bad(&self) -> bool {
         self.was_bad
+    }
+
+    /// What shards may do with the pool now.
+    pub fn standing(&self, now: Moment) -> Standing {
+        match self.state {
+            State::Up | State::Degraded if self.settles_at() <= now => Standing::Settled,
+            State::Up | State::Degraded => Standing::Fresh,
+            State::Draining => Standing::Draining,
+            State::Down { .. } | State::HalfOpen { .. } | State::Disabled => Standing::Away,
+        }
+    }
+
+    /// When it has been good for long enough that miners may leave another one for it.
+    pub fn settles_at(&self) -> Moment {
+        match self.good_since {
+            // There is nothing to come back from.
+            Some(since) if !self.was_bad => since,
+            Some(since) => since.plus_ms(self.settings.good_ms),
+            None => Moment::NEVER,
+        }
     }
 
     /// How many failures within the window take the pool down, with as many sessions as there are.
