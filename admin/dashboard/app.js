@@ -39,6 +39,8 @@ new Source(() => "/stats/pools", 3_000, ({ pools }) => {
   showPoolChoices(names);
   showSwitches(pools, known.switches);
   showShares();
+}, () => {
+  if (!known.pools) setText($("pools-note"), "They cannot be shown now; the line at the top says why.");
 });
 new Source(() => "/stats/shards", 3_000, ({ shards }) => showShards(shards));
 

@@ -28,11 +28,11 @@ function enter(state, problem = "") {
 
 /**
  * A page of the API that is read every `everyMs` while the tab is seen and the server answers. `path()` says which, null for
- * none now; `show(answer)` gets every answer.
+ * none now; `show(answer)` gets every answer, `miss()` is called where there is none although the server is there.
  */
 export class Source {
-  constructor(path, everyMs, show) {
-    Object.assign(this, { path, everyMs, show, timer: 0, turn: 0, problem: "" });
+  constructor(path, everyMs, show, miss = () => {}) {
+    Object.assign(this, { path, everyMs, show, miss, timer: 0, turn: 0, problem: "" });
     sources.push(this);
   }
 
@@ -51,6 +51,7 @@ export class Source {
     } catch (error) {
       if (turn !== this.turn || failed(error)) return;
       this.problem = `${path.split("?")[0]} cannot be shown: ${error.message}`;
+      this.miss();
     }
     this.timer = setTimeout(() => this.refresh(), this.everyMs);
   }

@@ -16,7 +16,8 @@ export function showPools(pools, startedMs) {
   const usable = pools.filter(({ state }) => isUsable(state)).length;
   setText($("pools-note"), pools.length ? `${usable} of ${pools.length} usable` : "None is configured.");
   const groups = new Set(pools.map(({ group }) => group)).size;
-  keyed($("pools"), pools, ({ name, url }) => name || url, create, (node, pool) => update(node, pool, pools.length, groups > 1, startedMs));
+  const show = (node, pool) => update(node, pool, { isOne: pools.length === 1, hasGroups: groups > 1, sharesMiners: pools.some((other) => isPeer(other, pool)), startedMs });
+  keyed($("pools"), pools, ({ name, url }) => name || url, create, show);
 }
 
 function create(pool) {
@@ -31,6 +32,9 @@ function create(pool) {
     el("div", {}, strip, el("p", { class: "strip-ends" }, from, el("span", {}, "now"))),
     buttons);
 }
+
+/** Whether weights share miners out between the two. */
+const isPeer = (other, pool) => other !== pool && other.group === pool.group && other.priority === pool.priority;
 
 /** Which commands make a difference. */
 const COMMANDS_OF = { disabled: ["enable"], draining: ["enable", "move", "disable"] };
@@ -52,7 +56,7 @@ export function since(pool) {
   return at;
 }
 
-function update(node, pool, poolsCount, hasGroups, startedMs) {
+function update(node, pool, { isOne, hasGroups, sharesMiners, startedMs }) {
   const [head, why, list, probe, history, buttons] = node.children;
   node.dataset.state = pool.state;
   const [name, pill, url] = head.children;
@@ -61,20 +65,20 @@ function update(node, pool, poolsCount, hasGroups, startedMs) {
   pill.title = meaning(pool.state) ?? "";
   setText(pill, title(pool.state));
   const place = `priority ${pool.priority}${hasGroups ? ` in ${pool.group}` : ""}`;
-  setText(url, poolsCount > 1 ? `${pool.url} · ${place}` : pool.url);
+  setText(url, isOne ? pool.url : `${pool.url} · ${place}`);
   // Why something works is of no use to anybody.
   const reason = pool.reason && pool.state !== "up" ? `: ${pool.reason}` : "";
   const until = pool.until_ms && pool.until_ms > now() ? ` Looked at again in ${about(pool.until_ms - now())}.` : "";
   setText(why, `${title(pool.state === "half_open" ? "down" : pool.state)} for ${span(now() - since(pool))}${reason}.${until}`.replace("..", "."));
   why.title = `Since ${fullDate(since(pool))}`;
-  figures(list, figuresOf(pool, poolsCount));
+  figures(list, figuresOf(pool, sharesMiners));
   showProbes(probe, pool);
   showStrip(history, pool, startedMs);
   buttons.hidden = document.body.dataset.role !== "operator";
-  for (const button of buttons.children) button.disabled = !(COMMANDS_OF[pool.state] ?? COMMANDS_ELSE).includes(button.dataset.command);
+  for (const button of buttons.children) button.hidden = !(COMMANDS_OF[pool.state] ?? COMMANDS_ELSE).includes(button.dataset.command);
 }
 
-function figuresOf(pool, poolsCount) {
+function figuresOf(pool, sharesMiners) {
   const all = ended(pool.shares);
   const isKnown = (value) => value !== null && value !== undefined;
   return [
@@ -82,7 +86,7 @@ function figuresOf(pool, poolsCount) {
     ["Accepted", all ? percent(pool.shares.accepted / all, 2) : "–", "Shares that it accepted, of all that ended there"],
     ["Verdict", pool.verdict_time.count ? micros(pool.verdict_time.p50_us) : "–", "From a submit to its verdict: half of all shares are faster" + tail(pool.verdict_time)],
     ["Miners", count(pool.connections), pool.standby ? `Connections to it; ${pool.standby} more stand ready` : "Connections to it"],
-    ...(poolsCount > 1 ? [["Share", shareOf(pool.split), splitText(pool.split)]] : []),
+    ...(sharesMiners ? [["Share", shareOf(pool.split), splitText(pool.split)]] : []),
     ...(pool.last_job_ms ? [["Last job", `${about(now() - pool.last_job_ms)} ago`, "When it last told miners what to work on"]] : []),
     ...(pool.connect_time.count ? [["Connect", micros(pool.connect_time.p50_us), "What making a connection to it took: half were faster" + tail(pool.connect_time)]] : []),
     ...(isKnown(pool.difficulty) ? [["Difficulty", short(pool.difficulty), "How hard a share must be; that of the last one"]] : []),

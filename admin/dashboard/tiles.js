@@ -27,7 +27,7 @@ function tiles(stats, health) {
     { name: "Verdict", title: "From a miner's submit to the pool's verdict: half of all shares are faster than this",
       value: time.count ? micros(time.p50_us) : "–", sub: time.count ? `99 % within ${plain(micros(time.p99_us))}` : "no share yet" },
     { name: "Pools", title: "Pools that miners can be sent to, of those that are switched on",
-      value: `${stats.pools_usable} of ${pools}`, sub: pools < stats.pools ? `usable, ${stats.pools - pools} switched off` : "usable",
+      value: `${stats.pools_usable} of ${pools}`, sub: pools < stats.pools ? `usable, ${stats.pools - pools} not in use` : "usable",
       level: stats.pools_usable === 0 ? "bad" : stats.pools_usable < pools ? "warn" : "" },
     { name: "Blocks", title: "Shares that were good enough for a block, as far as they are checked here",
       value: count(shares.block_candidates), sub: `candidates in ${about(stats.uptime_seconds * 1000)}` },

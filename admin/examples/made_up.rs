@@ -213,7 +213,7 @@ impl MadeUp {
             name: name.to_owned(),
             url: format!("stratum+tcp://{name}.pool.example:3333"),
             group: "default".to_owned(),
-            priority: u32::from(index == 2),
+            priority: 1 + u32::from(index == 2),
             weight: if index == 0 { 2 } else { 1 },
             split: self.split(index, part),
             state: last.to,

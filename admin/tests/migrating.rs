@@ -13,13 +13,69 @@ use serde_json::Value;
 
 const PAGE: &str = include_str!("../../docs/MIGRATING.md");
 
-/// What stands in backticks in the last column of the tables under this heading.
-fn ours(heading: &str) -> Vec<&'static str> {
+/// What the two systems offered, by heading: each has a row of its own, with something of ours in it.
+const THERE: [(&str, &[&str]); 2] = [
+    (
+        "Pages",
+        &[
+            "`/health`",
+            "`/ready`",
+            "`/live`",
+            "`/metrics`",
+            "`/metrics/prometheus`",
+            "`/metrics/json`",
+            "`/stats`",
+            "`/stats/workers`",
+            "`/config`",
+            "`/config/reload`",
+            "WebSocket events",
+            "SSE events",
+        ],
+    ),
+    (
+        "Metrics",
+        &[
+            "active connections",
+            "total connections",
+            "shares by status",
+            "share processing seconds",
+            "blocks found",
+            "active workers",
+            "hashrate per worker",
+            "block height",
+            "jobs generated",
+            "performance: CPU, memory",
+            "security: protocol errors",
+            "security: bans, certificates",
+        ],
+    ),
+];
+
+/// The rows of the table under this heading, as first and last column.
+fn rows(heading: &str) -> Vec<(&'static str, &'static str)> {
     let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| there"));
-    let last = rows.map(|row| row.trim_end_matches(" |").rsplit(" | ").next().unwrap());
-    last.flat_map(|column| column.split('`').skip(1).step_by(2)).collect()
+    let columns = |row: &'static str| {
+        let row = row.trim_start_matches("| ").trim_end_matches(" |");
+        (row.split(" | ").next().unwrap(), row.rsplit(" | ").next().unwrap())
+    };
+    rows.map(columns).collect()
+}
+
+/// What stands in backticks in the last column of the tables under this heading.
+fn ours(heading: &str) -> Vec<&'static str> {
+    rows(heading).into_iter().flat_map(|(_, column)| column.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn nothing_that_was_offered_is_missing() {
+    for (heading, offered) in THERE {
+        for name in offered {
+            let found: Vec<_> = rows(heading).into_iter().filter(|(there, _)| there == name).collect();
+            assert!(matches!(found.as_slice(), [(_, ours)] if ours.contains('`')), "{name}: {found:?}");
+        }
+    }
 }
 
 #[test]
