@@ -21,6 +21,10 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// Bytes that a peer does not acknowledge for so long mean that it is gone, as silence would: keep-alive does not probe
 /// while something is under way, and the kernel itself would try for a quarter of an hour.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(90);
+/// The congestion control of both ends of a pair. What a miner and its pool say to each other never fills a window, so
+/// nothing is there to control, and the kernel's simplest one costs least (docs/PERFORMANCE.md). It is in every kernel, and
+/// every user may choose it.
+const CONGESTION_CONTROL: &[u8] = b"reno";
 /// Probes without an answer until the connection is given up.
 const KEEPALIVE_PROBES: u32 = 3;
 
@@ -61,7 +65,8 @@ pub fn listen(address: SocketAddr, shards_count: usize) -> Result<Vec<TcpListene
     std::iter::once(Ok(first)).chain(others).collect::<io::Result<_>>().map_err(explain)
 }
 
-/// Options that both ends of a pair have: no waiting for more bytes, and probes when it is silent for long.
+/// Options that both ends of a pair have: no waiting for more bytes, little to do for each, and probes when it is silent
+/// for long.
 ///
 /// On Linux an accepted socket inherits them from its listener.
 pub fn tune(socket: &SockRef<'_>) -> io::Result<()> {
@@ -70,6 +75,8 @@ pub fn tune(socket: &SockRef<'_>) -> io::Result<()> {
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_nodelay(true)?;
+    // Where it is refused, the system's own does as well.
+    let _ = socket.set_tcp_congestion(CONGESTION_CONTROL);
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
     socket.set_tcp_keepalive(&keepalive)
 }
@@ -150,6 +157,8 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_EVERY);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));
+        let chosen = socket.tcp_congestion().unwrap();
+        assert!(chosen.starts_with(CONGESTION_CONTROL), "{chosen:?}");
     }
 
     #[test]
