@@ -92,6 +92,7 @@ pub mod reader;
 pub mod record;
 pub mod retention;
 mod rollups;
+mod rows;
 pub mod schema;
 pub mod series;
 pub mod shares;

@@ -26,6 +26,15 @@ pub const BATCH_ROWS_MAX: usize = 32 * 1024;
 pub const BATCH_NOTES_MAX: usize = 8 * 1024;
 /// Time between two batches, and so the longest that a row waits for its own.
 pub const BATCH_INTERVAL_MS: u64 = 100;
+/// Rows of a batch that are filed at a time, some 300 µs: a shard that shares this core waits no longer for the ledger.
+pub const BATCH_PIECE_ROWS: usize = 512;
+/// Pieces of a batch that are filed while its rows still come; where more do, pieces are larger. Each wakes the thread once.
+pub const BATCH_PIECES_MAX: usize = 25;
+/// A piece that came so much too late shows a machine without time to spare, where each wait is a risk to the promise: the
+/// batch is written at once then.
+pub const BATCH_PIECE_LATE_MS_MAX: u64 = 10;
+/// Batches that are filed whole after that.
+pub const BATCHES_WHOLE: u32 = 20;
 /// Promise: a row is durable this long after its verdict, unless the disk stalls or refuses.
 pub const DURABLE_MS_MAX: u64 = 250;
 /// Longest single step of maintenance (pruning, giving space back) between two batches.

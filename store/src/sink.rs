@@ -92,6 +92,10 @@ pub trait LedgerSink: Send {
     /// Where it stands after the last successful write or reopening.
     fn position(&self) -> Position;
 
+    /// May file what a batch has so far, so that less is left to do when it is written. Nothing of it counts before that;
+    /// the batch may only grow until then. After an error go on as after one of [`LedgerSink::write`].
+    fn prepare(&mut self, batch: &Batch) -> Result<(), SinkError>;
+
     /// Writes a batch. `Ok` means that all of it survives the end of this process; an error that nothing is known to
     /// have been written: [`LedgerSink::reopen`] and [`LedgerSink::position`] tell.
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError>;

@@ -4,29 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::types::Null;
-use rusqlite::{CachedStatement, Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use crate::clock::{now_us, rfc3339};
-use crate::codes;
 use crate::file::{self, Lock, OpenError, Watched};
 use crate::ids::Ids;
 use crate::limits::{CHECKPOINT_INTERVAL_MS, CHECKPOINT_ROWS, CLOCK_AHEAD_US_MAX, ROLLUP_RETRY_MS};
 use crate::names::Names;
 use crate::notes;
 use crate::outbox::Gap;
-use crate::record::{PoolKey, ShareRow, WorkerKey};
+use crate::record::{PoolKey, WorkerKey};
 use crate::retention::{Pruner, Retention};
-use crate::rollups::{self, Rollups, Tables};
+use crate::rollups::{Rollups, Tables};
+use crate::rows::RowWriter;
 use crate::sink::{Batch, LedgerSink, Maintained, Position, SinkError, Trouble};
-use crate::tally::{MINUTE_US, TallyKey, credited};
-
-const INSERT_SHARE: &str =
-    "INSERT INTO shares (id, worker, pool, session, job, difficulty, share_difficulty, latency_us,
-        outcome, class, code, reason, block_candidate)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-/// Share difficulties from here up are stored whole: off by less than one in two thousand, and some bytes shorter.
-const WHOLE_FROM: f64 = 1_000.0;
+use crate::tally::{MINUTE_US, TallyKey};
 
 /// Shares on a page of 4 KiB.
 const ROWS_PER_PAGE: u64 = 100;
@@ -54,6 +46,15 @@ struct Open {
     file: Watched,
     ids: Ids,
     rollups: Rollups,
+    /// What the open transaction has of the next batch; `None` while there is no transaction.
+    filed: Option<Filed>,
+}
+
+/// How much of a batch was filed: its first ones.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filed {
+    notes: usize,
+    rows: usize,
 }
 
 impl SqliteSink {
@@ -114,7 +115,7 @@ impl SqliteSink {
             _ => Ids::new(Arc::clone(&self.names), sessions_reserved),
         };
         self.position = position;
-        self.open = Some(Open { db, file, ids, rollups: Rollups::new() });
+        self.open = Some(Open { db, file, ids, rollups: Rollups::new(), filed: None });
         Ok(())
     }
 
@@ -168,12 +169,14 @@ impl LedgerSink for SqliteSink {
         self.position
     }
 
+    fn prepare(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let open = self.open.as_mut().ok_or_else(not_open)?;
+        open.file(batch).map_err(|failure| open.abandon(failure).of(&self.path))
+    }
+
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let open = self.open.as_mut().ok_or_else(not_open)?;
-        let last_key = open.write(batch).map_err(|failure| {
-            open.rollups.forget();
-            failure.of(&self.path)
-        })?;
+        let last_key = open.write(batch).map_err(|failure| open.abandon(failure).of(&self.path))?;
         self.position.batch = batch.number;
         self.position.last_key = self.position.last_key.max(last_key);
         self.rows_since_checkpoint += batch.rows.len() as u64;
@@ -209,6 +212,9 @@ impl LedgerSink for SqliteSink {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
+        if let Some(open) = self.open.as_mut().filter(|open| open.filed.is_some()) {
+            open.roll_back();
+        }
         let rolled_up = self.roll_up(true);
         let Some(Open { db, .. }) = self.open.take() else { return Err(not_open()) };
         let closed = rolled_up
@@ -220,16 +226,71 @@ impl LedgerSink for SqliteSink {
 }
 
 impl Open {
+    /// Files what the open transaction lacks of a batch; opens one if there is none.
+    fn file(&mut self, batch: &Batch) -> Result<(), Failure> {
+        if self.filed.is_none() {
+            self.file.check()?;
+            self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        }
+        let filed = self.filed.get_or_insert_default();
+        for note in batch.notes.iter().skip(filed.notes) {
+            notes::write(&self.db, &mut self.ids, note)?;
+            filed.notes += 1;
+        }
+        let rows = batch.rows.get(filed.rows..).unwrap_or_default();
+        RowWriter::new(&self.db, &mut self.ids, &mut self.rollups)?.add(rows)?;
+        filed.rows += rows.len();
+        Ok(())
+    }
+
     /// The whole batch in one transaction; the greatest key in it.
     fn write(&mut self, batch: &Batch) -> Result<u64, Failure> {
-        self.file.check()?;
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut filing = Filing { db: &transaction, ids: &mut self.ids, rollups: &mut self.rollups };
-        let last_key = filing.file(batch)?;
+        self.file(batch)?;
+        let written_us = now_us();
+        for (_, gap) in &batch.gaps {
+            self.gap(gap, written_us)?;
+        }
+        let last_key = batch.rows.last().map_or(0, |&(key, _)| key);
+        self.db
+            .prepare_cached(
+                "UPDATE meta SET batch = ?1, share_key = max(share_key, ?2), shares_written = shares_written + ?3",
+            )?
+            .execute(params![batch.number as i64, last_key as i64, batch.rows.len() as i64])?;
         // Once more, as late as can be: what is committed into a file without a name is lost.
         self.file.check()?;
-        transaction.commit()?;
+        self.db.prepare_cached("COMMIT")?.execute([])?;
+        self.filed = None;
         Ok(last_key)
+    }
+
+    fn gap(&mut self, gap: &Gap, written_us: u64) -> rusqlite::Result<()> {
+        notes::gap(&self.db, gap, written_us)?;
+        let mut tables = Tables::new(&self.db)?;
+        for (key, tally) in gap.tallies.entries().iter().chain(&gap.unattributed) {
+            let seen_us = u64::from(key.minute) * MINUTE_US;
+            let worker = self.ids.worker(&self.db, WorkerKey(key.worker), seen_us)?;
+            let pool = self.ids.pool(&self.db, PoolKey(key.pool as u16), seen_us)?;
+            tables.add(TallyKey { minute: key.minute, worker, pool }, tally)?;
+        }
+        tables.finish()
+    }
+
+    /// After a failure. Ids made in that transaction are nobody's: it takes a reopening.
+    fn abandon(&mut self, failure: Failure) -> Failure {
+        self.roll_back();
+        failure
+    }
+
+    /// Lets go of what was filed and not written.
+    fn roll_back(&mut self) {
+        self.filed = None;
+        self.rollups.forget();
+        // Some errors end the transaction by themselves.
+        if !self.db.is_autocommit()
+            && let Err(error) = self.db.execute_batch("ROLLBACK")
+        {
+            log::debug!("a transaction of the ledger ends with its connection: {error}");
+        }
     }
 
     /// Reads what the rollups in memory lack, and writes them if they are due; whether it did.
@@ -251,79 +312,6 @@ impl Open {
         }
         Ok(is_due)
     }
-}
-
-/// A batch on its way into the tables.
-struct Filing<'a> {
-    db: &'a Connection,
-    ids: &'a mut Ids,
-    rollups: &'a mut Rollups,
-}
-
-impl Filing<'_> {
-    fn file(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
-        for note in &batch.notes {
-            notes::write(self.db, self.ids, note)?;
-        }
-        let mut insert = self.db.prepare_cached(INSERT_SHARE)?;
-        for (key, row) in &batch.rows {
-            self.share(&mut insert, *key, row)?;
-        }
-        let written_us = now_us();
-        for (_, gap) in &batch.gaps {
-            self.gap(gap, written_us)?;
-        }
-        let last_key = batch.rows.last().map_or(0, |&(key, _)| key);
-        self.db
-            .prepare_cached(
-                "UPDATE meta SET batch = ?1, share_key = max(share_key, ?2), shares_written = shares_written + ?3",
-            )?
-            .execute(params![batch.number as i64, last_key as i64, batch.rows.len() as i64])?;
-        Ok(last_key)
-    }
-
-    #[inline]
-    fn share(&mut self, insert: &mut CachedStatement<'_>, key: u64, row: &ShareRow) -> rusqlite::Result<()> {
-        let worker = self.ids.worker(self.db, row.worker, key)?;
-        let pool = self.ids.pool(self.db, row.pool, key)?;
-        let session = self.ids.session(self.db, row.session)?;
-        let reason = self.ids.reason(self.db, row.reason)?;
-        insert.raw_bind_parameter(1, key as i64)?;
-        insert.raw_bind_parameter(2, worker)?;
-        insert.raw_bind_parameter(3, pool)?;
-        insert.raw_bind_parameter(4, session as i64)?;
-        insert.raw_bind_parameter(5, row.job)?;
-        rollups::bind_difficulty(insert, 6, credited(row.difficulty))?;
-        match stored_share_difficulty(row.share_difficulty) {
-            Some(difficulty) => rollups::bind_difficulty(insert, 7, difficulty)?,
-            None => insert.raw_bind_parameter(7, Null)?,
-        }
-        insert.raw_bind_parameter(8, row.latency_us)?;
-        insert.raw_bind_parameter(9, codes::outcome(row.outcome))?;
-        insert.raw_bind_parameter(10, codes::class(row.class))?;
-        insert.raw_bind_parameter(11, row.code)?;
-        insert.raw_bind_parameter(12, reason)?;
-        insert.raw_bind_parameter(13, row.block_candidate)?;
-        insert.raw_execute()?;
-        self.rollups.add(self.db, key, (worker, pool), row)
-    }
-
-    fn gap(&mut self, gap: &Gap, written_us: u64) -> rusqlite::Result<()> {
-        notes::gap(self.db, gap, written_us)?;
-        let mut tables = Tables::new(self.db)?;
-        for (key, tally) in gap.tallies.entries().iter().chain(&gap.unattributed) {
-            let seen_us = u64::from(key.minute) * MINUTE_US;
-            let worker = self.ids.worker(self.db, WorkerKey(key.worker), seen_us)?;
-            let pool = self.ids.pool(self.db, PoolKey(key.pool as u16), seen_us)?;
-            tables.add(TallyKey { minute: key.minute, worker, pool }, tally)?;
-        }
-        tables.finish()
-    }
-}
-
-/// `None` where it was not checked.
-fn stored_share_difficulty(difficulty: f64) -> Option<f64> {
-    difficulty.is_finite().then(|| if difficulty >= WHOLE_FROM { difficulty.round() } else { difficulty })
 }
 
 fn read_meta(db: &Connection) -> rusqlite::Result<(Position, u64)> {

@@ -1,5 +1,5 @@
-//! The ledger's thread: empties the outboxes ten times a second, gives each row its key, and has the sink write what
-//! belongs together, again and again until it succeeds.
+//! The ledger's thread: empties the outboxes, gives each row its key, and ten times a second has the sink write what
+//! belongs together, again and again until it succeeds. Where many rows come they are filed in pieces before.
 //!
 //! While a write fails the outboxes are not emptied: they fill, and then their shards fold into gaps. So memory stays
 //! bounded and no shard ever waits.
@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use crate::clock::{StepWatch, now_us};
 use crate::health::{Health, State};
 use crate::limits::{
-    BATCH_INTERVAL_MS, BATCH_NOTES_MAX, BATCH_ROWS_MAX, MAINTENANCE_STEP_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN,
+    BATCH_INTERVAL_MS, BATCH_NOTES_MAX, BATCH_PIECE_LATE_MS_MAX, BATCH_PIECE_ROWS, BATCH_PIECES_MAX,
+    BATCH_ROWS_MAX, BATCHES_WHOLE, MAINTENANCE_STEP_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN,
 };
 use crate::outbox::Inbox;
 use crate::record::Note;
-use crate::sink::{Batch, LedgerSink, Position};
+use crate::sink::{Batch, LedgerSink, Position, SinkError};
 
 /// The kind of event that a clock being set is.
 pub const CLOCK_STEP: &str = "clock_step";
@@ -65,6 +66,14 @@ pub(crate) struct Writer<S> {
     stop: Arc<StopSignal>,
     position: Position,
     batch: Batch,
+    /// Rows of the batch before: about as many will come.
+    rows_before: usize,
+    /// How many batches are not filed in pieces, since there was no time for that.
+    batches_whole: u32,
+    /// How long filing pieces of the batch took so far.
+    filing: Duration,
+    /// Why a piece could not be filed: the first try to write the batch failed by it.
+    piece_failed: Option<SinkError>,
     /// The system's clock, µs since 1970.
     wall: fn() -> u64,
     steps: StepWatch,
@@ -83,7 +92,22 @@ impl<S: LedgerSink> Writer<S> {
         wall: fn() -> u64,
     ) -> Self {
         let (position, steps) = (sink.position(), StepWatch::new(wall(), Instant::now()));
-        Self { sink, inboxes, health, stop, position, batch: Batch::default(), wall, steps }
+        let batch = Batch::default();
+        let (rows_before, batches_whole, filing, piece_failed) = (0, 0, Duration::ZERO, None);
+        Self {
+            sink,
+            inboxes,
+            health,
+            stop,
+            position,
+            batch,
+            rows_before,
+            batches_whole,
+            filing,
+            piece_failed,
+            wall,
+            steps,
+        }
     }
 
     /// Works until it is told to stop.
@@ -108,14 +132,51 @@ impl<S: LedgerSink> Writer<S> {
             let budget = Duration::from_millis(MAINTENANCE_STEP_MS_MAX);
             self.health.maintained(self.sink.maintain((self.wall)(), budget));
             if took_all {
-                thread::park_timeout(
-                    Duration::from_millis(BATCH_INTERVAL_MS).saturating_sub(cycle_started.elapsed()),
-                );
+                self.wait(cycle_started);
             }
         }
         let stopped = self.finish();
         std::mem::forget(died);
         stopped
+    }
+
+    /// Waits for the next batch. Many rows are filed as they come, a piece at a time and evenly spread: a shard that shares
+    /// this core else waits until all of them are.
+    fn wait(&mut self, cycle_started: Instant) {
+        let pieces = match self.batches_whole {
+            0 => (self.rows_before / BATCH_PIECE_ROWS).clamp(1, BATCH_PIECES_MAX) as u32,
+            _ => 1,
+        };
+        self.batches_whole = self.batches_whole.saturating_sub(1);
+        let interval = Duration::from_millis(BATCH_INTERVAL_MS);
+        for piece in 1..=pieces {
+            let due = interval * piece / pieces;
+            let left = due.saturating_sub(cycle_started.elapsed());
+            if left.is_zero() {
+                continue;
+            }
+            thread::park_timeout(left);
+            let late = cycle_started.elapsed().saturating_sub(due);
+            if late > Duration::from_millis(BATCH_PIECE_LATE_MS_MAX) {
+                self.batches_whole = BATCHES_WHOLE;
+                return;
+            }
+            if piece == pieces || self.stop.deadline().is_some() || !self.file_piece() {
+                return;
+            }
+        }
+    }
+
+    /// Files what has come; whether there is reason to wait for more before the batch is written.
+    fn file_piece(&mut self) -> bool {
+        let took_all = self.collect();
+        if self.batch.is_empty() {
+            return took_all;
+        }
+        let started = Instant::now();
+        self.piece_failed = self.sink.prepare(&self.batch).err();
+        self.filing += started.elapsed();
+        took_all && self.piece_failed.is_none()
     }
 
     /// A clock that was set is an event: times of shares do not follow it before the next start.
@@ -135,12 +196,14 @@ impl<S: LedgerSink> Writer<S> {
         });
     }
 
-    /// Fills the batch from all outboxes, each getting its fair part; whether they are empty now.
+    /// Adds to the batch what all outboxes have, each getting its fair part; whether they are empty now.
     fn collect(&mut self) -> bool {
-        let (mut took_all, mut last_key) = (true, self.position.last_key);
         let parts = self.inboxes.len().max(1);
-        let (rows_max, notes_max) = ((BATCH_ROWS_MAX / parts).max(1), (BATCH_NOTES_MAX / parts).max(1));
         let Batch { rows, notes, gaps, number } = &mut self.batch;
+        let rows_max = (BATCH_ROWS_MAX.saturating_sub(rows.len()) / parts).max(1);
+        let notes_max = (BATCH_NOTES_MAX.saturating_sub(notes.len()) / parts).max(1);
+        let mut last_key = rows.last().map_or(self.position.last_key, |&(key, _)| key);
+        let mut took_all = true;
         *number = self.position.batch + 1;
         for (shard, inbox) in self.inboxes.iter().enumerate() {
             let rows_taken = inbox.take_rows(rows_max, |row| {
@@ -161,7 +224,11 @@ impl<S: LedgerSink> Writer<S> {
         let mut may_write = true;
         loop {
             let started = Instant::now();
-            let result = if may_write { self.sink.write(&self.batch) } else { self.sink.reopen() };
+            let result = match self.piece_failed.take() {
+                Some(error) => Err(error),
+                None if may_write => self.sink.write(&self.batch),
+                None => self.sink.reopen(),
+            };
             match result {
                 Ok(()) if may_write => {
                     self.written(started.elapsed());
@@ -211,8 +278,10 @@ impl<S: LedgerSink> Writer<S> {
     }
 
     fn written(&mut self, took: Duration) {
+        let took = took + std::mem::take(&mut self.filing);
         self.health.wrote(&self.batch, took.as_micros() as u64);
         self.position = self.sink.position();
+        self.rows_before = self.batch.rows.len();
         self.batch.rows.clear();
         self.batch.notes.clear();
         for (shard, gap) in self.batch.gaps.drain(..) {

@@ -5,17 +5,18 @@ mod common;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use adit_store::clock::now_us;
 use adit_store::health::State;
 use adit_store::ledger::Ledger;
-use adit_store::names::Names;
+use adit_store::limits::BATCH_PIECE_ROWS;
 use adit_store::outbox::{Outbox, OutboxLimits};
-use adit_store::record::{PoolKey, WorkerKey};
-use adit_store::retention::Retention;
+use adit_store::record::{PoolKey, ReasonKey, WorkerKey};
 use adit_store::sink::{Batch, LedgerSink, Maintained, Position, SinkError, Trouble};
 use adit_store::sqlite::SqliteSink;
-use common::{Place, accepted, connection, wait_for};
+use common::{PATIENCE, Place, accepted, connection, rejected, wait_for};
 
 const UNKNOWN: (WorkerKey, PoolKey) = (WorkerKey::UNKNOWN, PoolKey::NONE);
 
@@ -157,9 +158,16 @@ fn a_stop_while_nothing_can_be_written_says_what_is_lost() {
 struct Flaky {
     sink: SqliteSink,
     writes: u64,
+    pieces: u64,
+    /// Pieces that failed, for the test to see.
+    pieces_failed: Arc<AtomicU64>,
 }
 
 impl Flaky {
+    fn new(sink: SqliteSink) -> Self {
+        Self { sink, writes: 0, pieces: 0, pieces_failed: Arc::default() }
+    }
+
     fn error() -> SinkError {
         SinkError { trouble: Trouble::Other, message: "for the test".into() }
     }
@@ -168,6 +176,17 @@ impl Flaky {
 impl LedgerSink for Flaky {
     fn position(&self) -> Position {
         self.sink.position()
+    }
+
+    fn prepare(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        self.pieces += 1;
+        let result = match self.pieces % 3 {
+            1 => self.sink.prepare(batch).and(Err(Self::error())),
+            2 => Err(Self::error()),
+            _ => return self.sink.prepare(batch),
+        };
+        self.pieces_failed.fetch_add(1, Ordering::Relaxed);
+        result
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
@@ -195,13 +214,11 @@ impl LedgerSink for Flaky {
 #[test]
 fn a_write_whose_answer_was_lost_is_not_written_twice() {
     let place = Place::new();
-    let names = Arc::new(Names::default());
-    let forever = Retention { shares_days: 0, rollups_days: 0, bytes_max: 0 };
-    let sink = SqliteSink::open(&place.path, Arc::clone(&names), forever).expect("a ledger");
+    let (names, sink) = place.sink();
     // An outbox so small that there are gaps too.
     let limits = OutboxLimits { rows_max: 100, notes_max: 1, tallies_max: 2 };
     let (ledger, mut outboxes) =
-        Ledger::start_with(Flaky { sink, writes: 0 }, Arc::clone(&names), limits, 1).expect("a thread");
+        Ledger::start_with(Flaky::new(sink), Arc::clone(&names), limits, 1).expect("a thread");
     let mut outbox = outboxes.remove(0);
     let workers: Vec<_> = (0..5).map(|n| names.worker(&format!("a.{n}"))).collect();
     let mut pushed = 0;
@@ -226,4 +243,62 @@ fn a_write_whose_answer_was_lost_is_not_written_twice() {
         assert_eq!(place.number(&format!("SELECT sum(accepted) FROM {table}")), pushed);
         assert_eq!(place.number(&format!("SELECT sum(gapped) FROM {table}")), in_gaps);
     }
+}
+
+/// Where many rows come, a batch is filed in pieces. What a piece filed before it failed must not be there twice, nor be
+/// missing because it was filed.
+#[test]
+fn a_piece_that_fails_loses_nothing_and_nothing_is_written_twice() {
+    let place = Place::new();
+    let (names, sink) = place.sink();
+    let flaky = Flaky::new(sink);
+    let pieces_failed = Arc::clone(&flaky.pieces_failed);
+    let (ledger, mut outboxes) =
+        Ledger::start_with(flaky, Arc::clone(&names), OutboxLimits::default(), 1).expect("a thread");
+    let mut outbox = outboxes.remove(0);
+    let workers: Vec<_> = (0..7).map(|n| names.worker(&format!("a.{n}"))).collect();
+    // A machine that has no time for pieces gets them now and then only.
+    let (until, mut pushed) = (Instant::now() + 6 * PATIENCE, 0);
+    while pieces_failed.load(Ordering::Relaxed) < 3 {
+        assert!(Instant::now() < until, "no pieces: {:?}", ledger.health().status());
+        // Enough for several pieces of the next batch, never so many that they go into a gap.
+        let written = ledger.health().status().rows_written;
+        wait_for("room", || pushed - ledger.health().status().rows_written < 10_000);
+        for n in 0..4 * BATCH_PIECE_ROWS {
+            let reason = if n % 100 == 0 { names.reason("Stale") } else { ReasonKey::NONE };
+            let (worker, pool) = (workers[n % 7], names.pool("main"));
+            outbox.push(if n % 100 == 0 { rejected(worker, pool, reason) } else { accepted(worker, pool) });
+            pushed += 1;
+        }
+        wait_for("a batch", || ledger.health().status().rows_written > written);
+    }
+    Place::stop(ledger, outbox);
+    assert_eq!(place.number("SELECT count(*) FROM shares"), pushed as i64);
+    assert_eq!(place.number("SELECT shares_written FROM meta"), pushed as i64);
+    assert_eq!(place.number("SELECT sum(submitted) FROM worker_minutes"), pushed as i64);
+    assert_eq!(
+        place.number("SELECT count(*) FROM shares WHERE outcome = 1 AND code = 21"),
+        place.number("SELECT sum(rejected) FROM worker_minutes")
+    );
+}
+
+#[test]
+fn what_was_filed_and_never_written_counts_for_nothing() {
+    let place = Place::new();
+    let (_, mut sink) = place.sink();
+    let start = now_us();
+    let row = |n: u64| (start + n, accepted(UNKNOWN.0, UNKNOWN.1));
+    let mut batch = Batch { number: 1, rows: (0..40).map(row).collect(), ..Batch::default() };
+    sink.prepare(&batch).expect("filed");
+    assert_eq!(place.number("SELECT count(*) FROM shares"), 0);
+    batch.rows.extend((40..100).map(row));
+    sink.prepare(&batch).expect("filed");
+    sink.write(&batch).expect("written");
+    assert_eq!(place.number("SELECT count(*) FROM shares"), 100);
+    let next = Batch { number: 2, rows: (100..150).map(row).collect(), ..Batch::default() };
+    sink.prepare(&next).expect("filed");
+    sink.finish().expect("closed");
+    assert_eq!(place.number("SELECT count(*) FROM shares"), 100);
+    assert_eq!(place.number("SELECT batch FROM meta"), 1);
+    assert_eq!(place.number("SELECT sum(accepted) FROM worker_minutes"), 100);
 }

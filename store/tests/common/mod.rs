@@ -9,9 +9,11 @@ use adit_protocol::event::Outcome;
 use adit_protocol::verdict::RejectClass;
 use adit_store::clock::now_us;
 use adit_store::ledger::{Ledger, LedgerConfig};
+use adit_store::names::Names;
 use adit_store::outbox::Outbox;
 use adit_store::record::{PoolKey, ReasonKey, SessionKey, ShareRow, WorkerKey};
 use adit_store::retention::Retention;
+use adit_store::sqlite::SqliteSink;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -74,6 +76,14 @@ impl Place {
     pub fn start(&self) -> (Ledger, Outbox) {
         let (ledger, mut outboxes) = Ledger::start(&self.config(), 1).expect("a ledger");
         (ledger, outboxes.remove(0))
+    }
+
+    /// A sink without a thread, and the names that it knows.
+    pub fn sink(&self) -> (Arc<Names>, SqliteSink) {
+        let names = Arc::new(Names::default());
+        let sink =
+            SqliteSink::open(&self.path, Arc::clone(&names), self.config().retention).expect("a ledger");
+        (names, sink)
     }
 
     pub fn db(&self) -> Connection {

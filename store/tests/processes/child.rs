@@ -166,15 +166,26 @@ struct Stalling {
     is_stalled: Arc<AtomicBool>,
 }
 
+impl Stalling {
+    fn wait(&self) {
+        while self.is_stalled.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 impl LedgerSink for Stalling {
     fn position(&self) -> Position {
         self.sink.position()
     }
 
+    fn prepare(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        self.wait();
+        self.sink.prepare(batch)
+    }
+
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        while self.is_stalled.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.wait();
         self.sink.write(batch)
     }
 
@@ -211,6 +222,10 @@ impl Liar {
 impl LedgerSink for Liar {
     fn position(&self) -> Position {
         self.position
+    }
+
+    fn prepare(&mut self, _batch: &Batch) -> Result<(), SinkError> {
+        Ok(())
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
