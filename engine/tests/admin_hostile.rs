@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use adit_loadtest::audit::admin_page;
 use adit_loadtest::peer::PATIENCE;
 use adit_loadtest::process::{Adit, raise_descriptor_limit};
 use adit_loadtest::scripted_pool::{Script, ScriptedPool};
@@ -19,8 +20,17 @@ const IDLE_COUNT: usize = 1_000;
 const SHARES_PER_SECOND: f64 = 100.0;
 /// Shares that are accepted while they are all there.
 const SHARES_COUNT: u64 = 200;
+/// Clients that ask for all events, and read none; half of them by WebSocket. More than Adit lets in.
+const DEAF_COUNT: usize = 200;
 /// What the process may grow by. Every one of the clients could send more than this.
 const GROWTH_KIB_MAX: u64 = 32 * 1024;
+
+/// How a deaf listener begins, by WebSocket or by Server-Sent Events.
+const DEAF: [&[u8]; 2] = [
+    b"GET /events?after=0 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    b"GET /events?after=0 HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n",
+];
 
 /// A client that said this and stays. Adit may have closed it already for one that came later.
 fn client(admin: SocketAddr, said: &[u8]) -> TcpStream {
@@ -61,12 +71,17 @@ fn miners_mine_whatever_http_clients_do() {
     let pipelined = b"GET /stats/workers HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
     let oversized = [&b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "[..], &vec![b'a'; 64 * 1024]].concat();
     let smuggled = b"POST /drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let endless = b"POST /bans HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n{";
+    let flood = [&b"GET / HTTP/1.1\r\nHost: localhost\r\n"[..], &b"X: y\r\n".repeat(4_096)[..]].concat();
+    // All of a large body but its end.
+    let head = b"POST /bans HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 65536\r\n\r\n";
+    let unfinished = [&head[..], &vec![b' '; 65_535]].concat();
     let noise: Vec<u8> = (0..4_096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    clients.extend((0..DEAF_COUNT).map(|n| client(admin, DEAF[n % DEAF.len()])));
+    let says = [&pipelined[..], &oversized, smuggled, endless, &flood, &unfinished, &noise];
     for _ in 0..20 {
         // None of them reads what it is answered.
-        for said in [&pipelined[..], &oversized[..], &smuggled[..], &noise[..]] {
-            clients.push(client(admin, said));
-        }
+        clients.extend(says.map(|said| client(admin, said)));
     }
     let accepted_before = fleet.progress().accepted();
     let mined = || fleet.progress().accepted() >= accepted_before + SHARES_COUNT;
@@ -76,6 +91,9 @@ fn miners_mine_whatever_http_clients_do() {
     assert!(threads <= threads_before + 2, "{threads} threads, {threads_before} before");
     let grown_kib = adit.usage().expect("usage").resident_kib.saturating_sub(resident_before);
     assert!(grown_kib < GROWTH_KIB_MAX, "{grown_kib} KiB more");
+    // Who asks as one should is answered beside them; perhaps not at once, since all places may be taken.
+    let is_answered = || admin_page(admin, "/live").is_ok_and(|page| page["status"] == "ok");
+    assert!(wait::until(PATIENCE, is_answered), "{}", adit.log_text());
     drop(clients);
     let report = fleet.finish(Duration::from_secs(20));
     assert_eq!((report.missing(), report.rejected().len()), (0, 0));
