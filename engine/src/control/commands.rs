@@ -11,6 +11,7 @@ use super::{Operators, drill, unix_ms};
 use crate::bans::BANS_COUNT_MAX;
 use crate::figures::Figures;
 use crate::pools::breaker::Command as PoolCommand;
+use crate::pools::catalogue::PoolEntry;
 use crate::pools::network::Network;
 use crate::reload::{Configured, ReloadError};
 use crate::shard::{Mail, Whom};
@@ -92,9 +93,12 @@ fn pool_command(figures: &Figures, name: &str, command: PoolCommand) -> Result<D
     let catalogue = figures.pools.catalogue();
     let pool = moves::known(&catalogue, name)?;
     let takes = |pool| figures.pools.standings.of(pool).takes();
-    let has_other = catalogue.pools().any(|other| other.id != pool.id && takes(other.id));
+    let group = &pool.settings.group;
+    // Only pools of its group stand in for it.
+    let is_peer = |other: &PoolEntry| other.id != pool.id && other.settings.group == *group;
+    let has_other = catalogue.pools().any(|other| is_peer(other) && takes(other.id));
     if command != PoolCommand::Enable && takes(pool.id) && !has_other {
-        return Err(Refusal::Conflict(format!("{name} is the last usable pool")));
+        return Err(Refusal::Conflict(format!("{name} is the last usable pool of group {group}")));
     }
     let is_news = figures
         .pools

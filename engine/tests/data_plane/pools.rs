@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use adit::control::Operators;
 use adit::reload::Configured;
-use adit::settings::{PoolSettings, Settings};
+use adit::settings::{GroupSettings, PoolSettings, Settings};
 use adit_admin::{Caller, Command, Control, Refusal};
 
 use crate::support::*;
@@ -92,5 +92,20 @@ fn a_pool_that_an_operator_disables_is_left_live_and_the_last_one_cannot_be() {
     at_two.recv_timeout(LIMIT).unwrap();
     assert!(matches!(disable("two"), Err(Refusal::Conflict(_))), "it is the last one");
     assert_eq!(adit.counters().closed_total(), 0);
+    stop(adit);
+}
+
+#[test]
+fn a_pool_of_another_group_stands_in_for_none() {
+    let (sender, _submits) = mpsc::channel();
+    let addresses = [pool_with_jobs(sender.clone()), pool_with_jobs(sender)];
+    let adit = two_pools_at(addresses, |settings| {
+        "other".clone_into(&mut settings.pools[1].group);
+        settings.groups.push(GroupSettings { name: "other".to_owned(), warm_standby: 0 });
+    });
+    for command_of in [|pool| Command::DisablePool { pool }, |pool| Command::DrainPool { pool }] {
+        let refused = command(&adit, &command_of("one".to_owned()));
+        assert!(matches!(refused, Err(Refusal::Conflict(_))), "it is the last one of its group");
+    }
     stop(adit);
 }
