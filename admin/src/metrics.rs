@@ -18,6 +18,11 @@ pub use workers::{OTHER, Others, WORKER_GONE_MS};
 /// The media type of [`Scrape::to_text`].
 pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What the text takes without workers, about.
+const TEXT_BYTES: usize = 256 * 1024;
+/// What it takes for each worker with series of its own, about.
+const WORKER_TEXT_BYTES: usize = 640;
+
 /// What kind of figure a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -94,7 +99,8 @@ impl Scrape {
 
     /// The text format of Prometheus.
     pub fn to_text(&self) -> String {
-        let mut samples = Samples(Out::Text(text::Text::default()));
+        let bytes = TEXT_BYTES + self.workers.len() * WORKER_TEXT_BYTES;
+        let mut samples = Samples(Out::Text(text::Text::with_capacity(bytes)));
         for metric in METRICS {
             samples.metric(metric, self);
         }

@@ -18,6 +18,11 @@ pub(super) struct Text {
 }
 
 impl Text {
+    /// For a text of so many bytes, more or less: growing means copying all of it.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { written: String::with_capacity(bytes), ..Self::default() }
+    }
+
     pub fn begin(&mut self, metric: &'static Metric) {
         self.drop_empty_heading();
         self.heading = Some(self.written.len());
@@ -86,6 +91,11 @@ impl Text {
 }
 
 fn escape(value: &str, text: &mut String) {
+    // Nearly all of them.
+    if !value.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
+        text.push_str(value);
+        return;
+    }
     for part in value.split_inclusive(['\\', '"', '\n']) {
         let end = part.len().saturating_sub(1);
         match part.as_bytes().last() {
