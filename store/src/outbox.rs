@@ -212,16 +212,27 @@ impl Outbox {
     }
 
     /// The process's key for a reason that this shard interned under `key`. The text is looked at only the first time.
+    #[inline]
     pub fn reason(&mut self, key: ShardReason, text: &str) -> ReasonKey {
+        // Most shares have none: neither a lock nor a look into the table for them.
+        if text.is_empty() {
+            return ReasonKey::NONE;
+        }
+        match self.reasons.get(usize::from(key.0)) {
+            Some(&known) if known != ReasonKey::NONE => known,
+            _ => self.learn_reason(key, text),
+        }
+    }
+
+    #[cold]
+    fn learn_reason(&mut self, key: ShardReason, text: &str) -> ReasonKey {
         let at = usize::from(key.0);
         if at >= self.reasons.len() {
             self.reasons.resize(at + 1, ReasonKey::NONE);
         }
-        let known = &mut self.reasons[at];
-        if *known == ReasonKey::NONE {
-            *known = self.names.reason(text);
-        }
-        *known
+        let reason = self.names.reason(text);
+        self.reasons[at] = reason;
+        reason
     }
 
     /// Gives the gap to the ledger if the queues are half empty and another gap is at hand.
