@@ -1,5 +1,9 @@
 //! The provided buffers of a ring: memory that the kernel picks from when bytes arrive, so that an idle socket owns none.
 //!
+//! The kernel takes them in the order in which they stand in the shared ring. If all of them stood there, each receive would
+//! go to the one that was used longest ago: to memory that no cache has any more. So only a few are offered at a time,
+//! those used last first, and more as soon as many are taken between two calls into the kernel.
+//!
 //! Invariant: a buffer is either the kernel's (its entry stands in the shared ring) or ours, never both. `ours` is the
 //! record of it, and no reference to a buffer is made unless it is ours.
 
@@ -16,6 +20,10 @@ pub const BUFFER_BYTES: usize = 4096;
 /// From one buffer to the next. The odd cache line keeps the first lines of all buffers from sharing few cache sets.
 const STRIDE: usize = BUFFER_BYTES + LINE_PADDING;
 const PAGE_BYTES: usize = 4096;
+/// Buffers that are offered at least, where there are as many.
+pub(super) const OFFERED_COUNT_MIN: u16 = 64;
+/// How many times as many are offered as were taken between two calls into the kernel.
+const OFFERED_PER_TAKEN: u16 = 4;
 
 const _: () = assert!(STRIDE.is_multiple_of(64) && (STRIDE / 64) % 2 == 1);
 
@@ -47,7 +55,12 @@ pub(super) struct BufferRing {
     count: u16,
     tail: u16,
     ours: Box<[bool]>,
-    ours_count: u16,
+    /// Those of ours that nobody looks at, the one used last on top.
+    free: Vec<u16>,
+    /// Buffers that are the kernel's.
+    offered_count: u16,
+    /// Buffers that it took since the last [`BufferRing::publish`].
+    taken_count: u16,
     leaked: bool,
 }
 
@@ -80,16 +93,15 @@ impl BufferRing {
             count,
             tail: 0,
             ours: vec![true; slots].into_boxed_slice(),
-            ours_count: count,
+            free: (0..count).rev().collect(),
+            offered_count: 0,
+            taken_count: 0,
             leaked: false,
         };
         // Why unsafe: the kernel keeps the address. Sound: the memory is zeroed, large enough, and lives until
         // `Ring` has unregistered the group or closed the ring (see its `Drop`).
         let address = ring.entries.as_ptr() as u64;
         unsafe { uring.submitter().register_buf_ring_with_flags(address, count, group, 0) }?;
-        for id in 0..count {
-            ring.offer(id);
-        }
         ring.publish();
         Ok(ring)
     }
@@ -101,7 +113,8 @@ impl BufferRing {
             return None;
         }
         *ours = true;
-        self.ours_count += 1;
+        self.offered_count -= 1;
+        self.taken_count += 1;
         Some(Buffer { id, len: len as u16 })
     }
 
@@ -120,20 +133,32 @@ impl BufferRing {
         }
     }
 
-    /// Gives a buffer back. The kernel sees it after the next [`BufferRing::publish`].
-    pub(super) fn give_back(&mut self, buffer: &Buffer) {
-        if self.ours.get(usize::from(buffer.id)) == Some(&true) {
-            self.offer(buffer.id);
-        }
+    /// Gives a buffer back.
+    #[expect(clippy::needless_pass_by_value, reason = "nobody can give back what he no longer has")]
+    pub(super) fn give_back(&mut self, buffer: Buffer) {
+        debug_assert!(!self.free.contains(&buffer.id));
+        self.free.push(buffer.id);
     }
 
-    /// Buffers that the kernel may fill.
+    /// Buffers that nobody looks at: the kernel may fill them, or may as of the next [`BufferRing::publish`].
     pub(super) fn free_count(&self) -> usize {
-        usize::from(self.count - self.ours_count)
+        self.free.len() + usize::from(self.offered_count)
     }
 
-    /// Shows the kernel all buffers given back so far.
+    /// A receive found no buffer: from the next [`BufferRing::publish`] on there are all that are free.
+    pub(super) fn ran_out(&mut self) {
+        self.taken_count = self.count;
+    }
+
+    /// Shows the kernel as many buffers as it may want.
     pub(super) fn publish(&mut self) {
+        let wanted = self.taken_count.saturating_mul(OFFERED_PER_TAKEN).max(OFFERED_COUNT_MIN);
+        self.taken_count = 0;
+        while self.offered_count < wanted
+            && let Some(id) = self.free.pop()
+        {
+            self.offer(id);
+        }
         // Why unsafe: the tail lies in the memory shared with the kernel. Sound: the address is that of the first
         // entry of a registered ring, aligned for u16, and the kernel only reads it; Release orders the entries before.
         unsafe {
@@ -161,7 +186,7 @@ impl BufferRing {
         }
         self.tail = self.tail.wrapping_add(1);
         self.ours[usize::from(id)] = false;
-        self.ours_count -= 1;
+        self.offered_count += 1;
     }
 }
 

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_protocol::event::Side;
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::{IoUring, opcode, squeue, types};
 use socket2::SockAddr;
 
 use buffers::{Buffer, BufferRing};
@@ -39,9 +39,10 @@ use eventfd::EventFd;
 /// How large a ring is made.
 #[derive(Clone, Copy, Debug)]
 pub struct RingSize {
-    /// Operations that can be queued between two calls into the kernel.
+    /// Operations that can be queued until the kernel has to be called. Both queues are gone through from end to end again
+    /// and again: the shorter, the likelier in a cache. A turn is some 40 of each.
     pub submissions: u32,
-    /// Completions that can wait. Must not run over, or every call gets slow: far more than connections complete at once.
+    /// Completions that can wait. Must not run over, or every call gets slow: far more than one call completes.
     pub completions: u32,
     /// Provided buffers, a power of two. 64 were too few for a burst of 4,000 pairs; none was lost, but all waited.
     pub buffers: u16,
@@ -49,7 +50,7 @@ pub struct RingSize {
 
 impl Default for RingSize {
     fn default() -> Self {
-        Self { submissions: 4_096, completions: 32_768, buffers: 1_024 }
+        Self { submissions: 256, completions: 4_096, buffers: 1_024 }
     }
 }
 
@@ -98,6 +99,13 @@ impl Arena {
             Side::Miner => &mut self.to_miner,
             Side::Pool(wire) => &mut self.to_wires[wire.index()],
         }
+    }
+
+    /// How many bytes there are for each side, in the order of [`Side::ALL`].
+    #[inline]
+    pub fn lens(&self) -> [usize; 3] {
+        let [a, b] = &self.to_wires;
+        [self.to_miner.len(), a.len(), b.len()]
     }
 
     /// What a side is to be sent.
@@ -157,8 +165,6 @@ pub struct Ring {
     timer_armed: bool,
     watched: Arc<EventFd>,
     watched_value: Box<[u8; 8]>,
-    /// Entries on their way from the kernel's queue into `completions`; kept for its memory.
-    raw: Vec<cqueue::Entry>,
     completions: Vec<Completion>,
     failed_sends: Vec<FailedSend>,
     /// An error after which the kernel's state is unknown; reported by [`Ring::enter`].
@@ -190,7 +196,6 @@ impl Ring {
             timer_armed: false,
             watched,
             watched_value: Box::default(),
-            raw: Vec::new(),
             completions: Vec::new(),
             failed_sends: Vec::new(),
             broken: None,
@@ -278,7 +283,7 @@ impl Ring {
     }
 
     /// Gives received bytes back to the kernel.
-    pub fn give_back(&mut self, buffer: &Buffer) {
+    pub fn give_back(&mut self, buffer: Buffer) {
         self.buffers.give_back(buffer);
     }
 

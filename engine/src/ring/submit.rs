@@ -118,12 +118,11 @@ impl Ring {
     /// Reads the completion queue to its end.
     fn harvest(&mut self) {
         let mut watch = false;
-        let mut raw = std::mem::take(&mut self.raw);
-        raw.extend(self.uring.completion());
-        for entry in raw.drain(..) {
+        loop {
+            let entry = self.uring.completion().next();
+            let Some(entry) = entry else { break };
             watch |= self.take(&entry);
         }
-        self.raw = raw;
         if watch {
             self.watch();
         }
@@ -151,7 +150,10 @@ impl Ring {
                     (Some(buffer), Ok(_)) if !buffer.is_empty() => Received::Bytes(buffer),
                     (buffer, outcome) => {
                         if let Some(buffer) = buffer {
-                            self.buffers.give_back(&buffer);
+                            self.buffers.give_back(buffer);
+                        }
+                        if outcome == Err(Errno::NO_BUFFERS) {
+                            self.buffers.ran_out();
                         }
                         outcome.map_or_else(Received::Failed, |_| Received::EndOfStream)
                     }

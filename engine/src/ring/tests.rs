@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::buffers::BUFFER_BYTES;
+use super::buffers::{BUFFER_BYTES, OFFERED_COUNT_MIN};
 use super::completion::{Errno, Received};
 use super::*;
 
@@ -87,7 +87,7 @@ fn echoes_what_it_receives() {
             let (bytes, arena) = ring.lend(&buffer);
             assert_eq!(bytes.len(), text.len() + adit_protocol::limits::LINE_PADDING);
             arena.to_miner.extend_from_slice(&bytes[..text.len()]);
-            ring.give_back(&buffer);
+            ring.give_back(buffer);
             ring.plan_send(near.as_fd(), 0..text.len(), token(3));
             true
         });
@@ -201,14 +201,14 @@ fn without_a_free_buffer_a_receive_ends_and_loses_nothing() {
     let mut got = Vec::new();
     for buffer in held {
         got.extend_from_slice(&ring.lend(&buffer).0[..buffer.len()]);
-        ring.give_back(&buffer);
+        ring.give_back(buffer);
     }
     assert_eq!(ring.free_buffers(), 4);
     ring.receive(near.as_fd(), token(1));
     run(&mut ring, |ring, completion| {
         if let Completion::Received { received: Received::Bytes(buffer), armed, .. } = completion {
             got.extend_from_slice(&ring.lend(&buffer).0[..buffer.len()]);
-            ring.give_back(&buffer);
+            ring.give_back(buffer);
             if !armed {
                 ring.receive(near.as_fd(), token(1));
             }
@@ -218,6 +218,57 @@ fn without_a_free_buffer_a_receive_ends_and_loses_nothing() {
         got.len() == sent.len()
     });
     assert!(got == sent, "bytes arrived changed");
+}
+
+#[test]
+fn the_buffers_that_were_used_last_are_used_again() {
+    let mut ring = ring(RingSize::default());
+    let (near, mut far) = pair();
+    ring.receive(near.as_fd(), token(1));
+    let mut places = std::collections::HashSet::new();
+    for _ in 0..1_000 {
+        far.write_all(b"line\n").unwrap();
+        run(&mut ring, |ring, completion| {
+            let Completion::Received { received: Received::Bytes(buffer), .. } = completion else {
+                return false;
+            };
+            places.insert(ring.lend(&buffer).0.as_ptr() as usize);
+            ring.give_back(buffer);
+            true
+        });
+    }
+    assert!(places.len() <= usize::from(OFFERED_COUNT_MIN), "{} of 1,024 buffers", places.len());
+}
+
+#[test]
+fn all_buffers_are_offered_once_they_ran_out() {
+    let mut ring = ring(RingSize { buffers: 256, ..RingSize::default() });
+    let mut pairs: Vec<_> = (0..4).map(|_| pair()).collect();
+    let per_pair = OFFERED_COUNT_MIN / 2 + 1;
+    for (_, far) in &mut pairs {
+        far.write_all(&vec![b'x'; usize::from(per_pair) * BUFFER_BYTES]).unwrap();
+    }
+    (0..).zip(&pairs).for_each(|(n, (near, _))| ring.receive(near.as_fd(), token(n)));
+    let (mut held, mut bytes, mut ran_out) = (Vec::new(), 0, 0);
+    let wanted = pairs.len() * usize::from(per_pair) * BUFFER_BYTES;
+    run(&mut ring, |ring, completion| {
+        let Completion::Received { token: of, received, armed } = completion else { return false };
+        match received {
+            Received::Bytes(buffer) => {
+                bytes += buffer.len();
+                held.push(buffer);
+            }
+            Received::Failed(Errno::NO_BUFFERS) => ran_out += 1,
+            other => panic!("{other:?}"),
+        }
+        if !armed && let Some((near, _)) = pairs.get(of.index as usize) {
+            ring.receive(near.as_fd(), of);
+        }
+        bytes == wanted
+    });
+    assert!(ran_out > 0, "or nothing is shown");
+    assert!(held.len() > usize::from(OFFERED_COUNT_MIN));
+    assert_eq!(ring.free_buffers(), 256 - held.len());
 }
 
 #[test]

@@ -279,7 +279,7 @@ impl Plane {
             has_any |= !matches!(completion, Completion::TimerRang);
             match completion {
                 Completion::Received { token, received, armed } => {
-                    self.on_received(Key::of(token), token.side, &received, armed);
+                    self.on_received(Key::of(token), token.side, received, armed);
                 }
                 Completion::Sent { token, bytes, result } => {
                     drop(bytes);
@@ -299,32 +299,37 @@ impl Plane {
         (has_any, has_rung)
     }
 
-    fn on_received(&mut self, key: Key, side: Side, received: &Received, armed: bool) {
-        if let Received::Bytes(buffer) = received {
-            self.receive(key, side, buffer);
-            self.ring.give_back(buffer);
-        }
+    fn on_received(&mut self, key: Key, side: Side, received: Received, armed: bool) {
+        let ended = match received {
+            Received::Bytes(buffer) => {
+                self.receive(key, side, &buffer);
+                self.ring.give_back(buffer);
+                None
+            }
+            other => Some(other),
+        };
         if !armed {
-            self.on_receive_ended(key, side, received);
+            self.on_receive_ended(key, side, ended.as_ref());
         }
     }
 
-    /// A receive that was armed is not any more.
-    fn on_receive_ended(&mut self, key: Key, side: Side, received: &Received) {
+    /// A receive that was armed is not any more. `received` is nothing if it still brought bytes.
+    #[cold]
+    fn on_receive_ended(&mut self, key: Key, side: Side, received: Option<&Received>) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let end = pair.end_mut(side);
         end.receiving = false;
         let gone = match received {
-            Received::Bytes(_) | Received::Failed(Errno::CANCELLED) => None,
-            Received::Failed(Errno::NO_BUFFERS) => {
+            None | Some(Received::Bytes(_) | Received::Failed(Errno::CANCELLED)) => None,
+            Some(Received::Failed(Errno::NO_BUFFERS)) => {
                 self.counters.count(Counter::BuffersShort);
                 None
             }
-            Received::EndOfStream => {
+            Some(Received::EndOfStream) => {
                 end.ended = true;
                 Some(if end.broken { Gone::Broken } else { Gone::Closed })
             }
-            Received::Failed(error) => {
+            Some(Received::Failed(error)) => {
                 log::debug!("receive: {error}");
                 Some(Gone::Broken)
             }
