@@ -9,13 +9,27 @@ use crate::limits::{LINE_PADDING, PARAMS_MAX};
 pub struct Line<'a> {
     bytes: &'a mut [u8],
     len: usize,
+    has_backslash: bool,
 }
 
 impl<'a> Line<'a> {
     /// `None` if fewer than [`LINE_PADDING`] bytes follow the line.
     #[inline]
     pub fn new(bytes: &'a mut [u8], len: usize) -> Option<Self> {
-        (len.checked_add(LINE_PADDING)? <= bytes.len()).then_some(Self { bytes, len })
+        let has_backslash = memchr::memchr(b'\\', bytes.get(..len)?).is_some();
+        Self::searched(bytes, len, has_backslash)
+    }
+
+    /// One that was looked through for backslashes already.
+    #[inline]
+    pub(crate) fn searched(bytes: &'a mut [u8], len: usize, has_backslash: bool) -> Option<Self> {
+        (len.checked_add(LINE_PADDING)? <= bytes.len()).then_some(Self { bytes, len, has_backslash })
+    }
+
+    /// Whether there is a backslash in it.
+    #[inline]
+    pub(crate) fn has_backslash(&self) -> bool {
+        self.has_backslash
     }
 
     /// The text of the line.

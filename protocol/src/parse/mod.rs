@@ -2,10 +2,12 @@
 //!
 //! Nearly all lines take the path of [`structure`]: simd-json finds the structure in the receive buffer, and one walk
 //! over it checks the grammar and notes the spans. A line with a backslash goes to [`untouched`], through `serde_json`.
-//! Both paths collect the same members, refuse the same lines, and leave the bytes as they were.
+//! Both paths collect the same members, refuse the same lines, and leave the bytes as they were. Before either, a pool's
+//! plain yes is recognised as it stands ([`plain_yes`]).
 //!
 //! What the members *mean* (is `params` long enough, is the difficulty positive) is not decided here.
 
+mod plain_yes;
 mod structure;
 mod untouched;
 
@@ -72,9 +74,12 @@ impl Parser {
     /// Splits a line into its members. The bytes of the line are the same afterwards.
     #[inline]
     pub fn parse<'a>(&mut self, line: Line<'a>) -> Result<Message<'a>, ParseFailure<'a>> {
+        let has_backslash = line.has_backslash();
         let (bytes, len) = line.into_parts();
         let text = bytes.get(..len).unwrap_or_default();
-        let has_backslash = memchr::memchr(b'\\', text).is_some();
+        if let Some(yes) = plain_yes::recognise(text) {
+            return Ok(yes.of_line(bytes.get(..len).unwrap_or_default()));
+        }
         let is_object = starts_like_an_object(text);
         let offsets = if is_object && !has_backslash { self.structure.offsets(bytes, len) } else { &[] };
 
