@@ -12,21 +12,25 @@ use crate::pools::breaker::Failure;
 use crate::vitals::Stage;
 
 impl Plane {
-    /// Takes what a session told while it was called.
-    pub(super) fn take_events(&mut self, key: Key) {
+    /// Takes what a session told while it was called. Whether that was more than how shares ended.
+    pub(super) fn take_events(&mut self, key: Key) -> bool {
         if self.shared.events.is_empty() {
-            return;
+            return false;
         }
+        let mut had_others = false;
         let mut events = std::mem::take(&mut self.shared.events);
-        for event in events.drain(..) {
+        for event in &events {
+            had_others |= !matches!(event, Event::Share(_));
             self.on_event(key, event);
         }
+        events.clear();
         self.shared.events = events;
+        had_others
     }
 
-    fn on_event(&mut self, key: Key, event: Event) {
-        match event {
-            Event::Share(share) => self.account(key, &share),
+    fn on_event(&mut self, key: Key, event: &Event) {
+        match *event {
+            Event::Share(ref share) => self.account(key, share),
             Event::Job { pool, clean, first, chain } => {
                 self.job_came(pool, clean, chain);
                 if first {

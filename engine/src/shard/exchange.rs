@@ -239,7 +239,7 @@ impl Plane {
             Call::Receive(_, buffer) => self.ring.lend(buffer),
             _ => (&mut [][..], self.ring.arena()),
         };
-        let starts = Side::ALL.map(|side| (side, arena.toward(side).len()));
+        let before = arena.lens();
         let mut context = Context {
             now: self.now,
             to_miner: &mut arena.to_miner,
@@ -248,17 +248,24 @@ impl Plane {
         };
         let session = &mut pair.session;
         let outcome = catch_unwind(AssertUnwindSafe(|| enter_session(session, bytes, call, &mut context)));
+        let starts = Side::ALL.into_iter().zip(before);
         if outcome.is_err() {
             for (side, start) in starts {
                 arena.toward(side).truncate(start);
             }
             return self.contain(key);
         }
-        for (side, start) in starts {
-            self.collect(key, side, start);
+        let after = arena.lens();
+        for ((side, start), end) in starts.zip(after) {
+            if end > start {
+                self.collect(key, side, start);
+            }
         }
-        self.take_events(key);
-        self.set_timer(key);
+        let had_others = self.take_events(key);
+        let is_receive = matches!(call, Call::Receive(..));
+        if had_others || !is_receive || self.pairs.get_mut(key).is_some_and(|pair| pair.may_be_due()) {
+            self.set_timer(key);
+        }
     }
 
     /// A session panicked. It is told to end, and ended by force if it cannot.
@@ -285,9 +292,6 @@ impl Plane {
     fn collect(&mut self, key: Key, side: Side, start: usize) {
         let arena = self.ring.arena().toward(side);
         let added = arena.len().saturating_sub(start);
-        if added == 0 {
-            return;
-        }
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let (end, is_deaf, counter, bytes) = match side {
             Side::Miner => {

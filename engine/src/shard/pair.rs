@@ -212,6 +212,12 @@ impl Pair {
         }
     }
 
+    /// Whether its timer may ring too late now, where nothing but the session received something since it was set.
+    #[inline]
+    pub(super) fn may_be_due(&self) -> bool {
+        self.session.may_be_due_before(self.rings_at)
+    }
+
     /// When it is to go where its pool wants it.
     fn redirected_at(&self) -> Moment {
         self.redirects.as_ref().map_or(Moment::NEVER, |redirects| redirects.deadline())

@@ -45,8 +45,11 @@ impl Session {
             Ok(message) => message,
             Err(failure) => return self.bad_miner_line(failure.line, cx),
         };
+        if message.kind == Kind::Call(Method::Submit) {
+            return self.submit(&message, cx);
+        }
+        self.routine = false;
         match message.kind {
-            Kind::Call(Method::Submit) => self.submit(&message, cx),
             Kind::Call(method) => self.miner_call(method, &message, cx),
             // The answer to a pool's own request (client.get_version, mining.ping): its id is the pool's.
             Kind::Response => self.forward_up(&message, cx),

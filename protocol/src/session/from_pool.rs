@@ -38,14 +38,17 @@ impl Session {
             self.lose_wire(wire, CloseReason::PoolLineTooLong, cx);
         }
         if self.current != Some(wire) {
+            self.routine = false;
             self.check_login(wire, cx);
         }
     }
 
     pub(super) fn pool_line(&mut self, wire: Wire, line: Line<'_>, cx: &mut Context<'_>) {
         let Ok(message) = cx.shared.parser.parse(line) else {
+            self.routine = false;
             return self.garbage(wire, Oddity::PoolText, cx);
         };
+        self.routine &= self.current == Some(wire) && message.kind == Kind::Response;
         if self.current != Some(wire) {
             return self.aside_line(wire, &message, cx);
         }
@@ -79,44 +82,48 @@ impl Session {
 
     /// Passes a line down as it is, behind those that wait.
     pub(super) fn pass_down(&mut self, line: &[u8], cx: &mut Context<'_>) {
+        self.pass_down_with(line.len() + 1, cx, |out| forward(out, line));
+    }
+
+    /// The same for a line of at most `bytes_max` bytes that `write` appends.
+    #[inline]
+    pub(super) fn pass_down_with(
+        &mut self,
+        bytes_max: usize,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         if self.hold.is_empty() {
-            return forward(cx.to_miner, line);
+            return write(cx.to_miner);
         }
-        if !self.make_room(line.len() + 1, cx) {
+        if !self.make_room(bytes_max, cx) {
             return;
         }
-        if self.hold.is_empty() {
-            forward(cx.to_miner, line);
-        } else {
-            self.hold.push(None, |out| forward(out, line));
-        }
+        if self.hold.is_empty() { write(cx.to_miner) } else { self.hold.push(None, write) }
     }
 
     pub(super) fn response(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) {
         let upstream = self.wire(wire);
-        let found = match value::id_number(message.raw(message.id)) {
-            Some(id) => {
-                let id = id.wrapping_sub(upstream.id_offset.into());
-                if upstream.extranonce.is_none() && self.is_no_subscription(wire, id, message) {
-                    // No pool for the miner; another one may answer.
-                    cx.odd(Oddity::PoolMalformed);
-                    return self.lose_wire(wire, CloseReason::PoolGarbage, cx);
-                }
-                (id, self.pending.close(wire, id))
-            }
-            None => (0, Found::Nothing),
+        let Some(id) = value::id_number(message.raw(message.id)) else {
+            return cx.odd(Oddity::StrayResponse);
         };
-        match found {
-            (id, Found::Ticket(ticket)) => self.answer(wire, id as u32, &ticket, message, cx),
-            (_, Found::Late { submit: true }) => {
+        let id = id.wrapping_sub(upstream.id_offset.into());
+        if upstream.extranonce.is_none() && self.is_no_subscription(wire, id, message) {
+            // No pool for the miner; another one may answer.
+            cx.odd(Oddity::PoolMalformed);
+            return self.lose_wire(wire, CloseReason::PoolGarbage, cx);
+        }
+        match self.pending.close(wire, id) {
+            Found::Ticket(ticket) => self.answer(wire, id as u32, &ticket, message, cx),
+            Found::Late { submit: true } => {
                 let oddity = match verdict::of_submit(message) {
                     Verdict::Accepted => Oddity::LateAccept,
                     Verdict::Rejected(_) => Oddity::LateReject,
                 };
                 cx.odd(oddity);
             }
-            (_, Found::Late { submit: false }) => cx.odd(Oddity::LateAnswer),
-            (_, Found::Nothing) => cx.odd(Oddity::StrayResponse),
+            Found::Late { submit: false } => cx.odd(Oddity::LateAnswer),
+            Found::Nothing => cx.odd(Oddity::StrayResponse),
         }
     }
 
@@ -131,6 +138,7 @@ impl Session {
     /// The pool's answer to a request: noted, then given to the miner under the miner's own id.
     #[inline]
     fn answer(&mut self, wire: Wire, id: u32, ticket: &Ticket, message: &Message<'_>, cx: &mut Context<'_>) {
+        self.routine &= ticket.asked.is_submit();
         let upstream = &mut self.wires[wire.index()];
         match &ticket.asked {
             Asked::Submit(submitted) => match verdict::of_submit(message) {

@@ -87,6 +87,8 @@ pub struct Session {
     /// Set when it only waits for open requests to settle.
     settling: Option<Settling>,
     finished: bool,
+    /// Nothing but shares and their verdicts came with the last bytes.
+    routine: bool,
 }
 
 /// Resident memory of an idle pair is promised to stay below 4 KiB; what is rare about a session is boxed.
@@ -113,6 +115,7 @@ impl Session {
             wait_until: Moment::NEVER,
             settling: None,
             finished: false,
+            routine: false,
         }
     }
 
@@ -122,6 +125,7 @@ impl Session {
         if self.finished {
             return;
         }
+        self.routine = true;
         match side {
             Side::Miner => self.receive_from_miner(bytes, len, cx),
             Side::Pool(wire) => self.receive_from_pool(wire, bytes, len, cx),
@@ -197,6 +201,14 @@ impl Session {
         let [a, b] = &self.wires;
         let silence = a.silence_deadline().min(b.silence_deadline());
         miner.min(self.pending.next_deadline()).min(silence).min(self.asides_due).min(self.waits_until())
+    }
+
+    /// Whether [`Session::deadline`] may have come nearer than `known`, what it was before the last [`Session::receive`] or
+    /// earlier than that. It costs next to nothing where only shares and verdicts came: they move no deadline nearer but
+    /// that of what the pool owes.
+    #[inline]
+    pub fn may_be_due_before(&self, known: Moment) -> bool {
+        !self.routine || self.pending.next_deadline() < known
     }
 
     /// Handles all deadlines that have come.

@@ -432,7 +432,14 @@ impl World {
     fn receive(&mut self, lane: usize, side: Side, bytes: &[u8]) -> Result<(), String> {
         let mut buffer = bytes.to_vec();
         buffer.resize(bytes.len() + LINE_PADDING, b'}');
-        self.call(lane, |session, cx| session.receive(side, &mut buffer, bytes.len(), cx))
+        let due = |world: &Self| world.lanes[lane].session.deadline(&world.shared.settings);
+        let before = due(self);
+        self.call(lane, |session, cx| session.receive(side, &mut buffer, bytes.len(), cx))?;
+        let session = &self.lanes[lane].session;
+        if !session.may_be_due_before(before) && due(self) < before {
+            return Err(format!("the deadline came nearer unnoticed: {before:?}, then {:?}", due(self)));
+        }
+        Ok(())
     }
 
     /// Cuts bytes anywhere, and says for each piece how long it takes and whether it is the last one.
