@@ -6,10 +6,9 @@
 //! gets one of ours from the start. So a share for an id of ours is for that job and no other, and a share for any other id
 //! is for a job of the miner's first pool.
 
-use std::fmt::Write;
-
 use super::JobKey;
 use crate::limits::JOBS_COUNT_MAX;
+use crate::raw_id::RawId;
 
 /// What ids of ours begin with; hexadecimal digits of a number follow. Pools' own ids are hexadecimal or decimal as a rule.
 const PREFIX: u8 = b'z';
@@ -30,7 +29,37 @@ struct Alias {
     /// The key of our id.
     key: JobKey,
     /// The pool's id, raw JSON.
-    theirs: Box<[u8]>,
+    theirs: RawId,
+}
+
+/// An id of ours, raw JSON, without the heap.
+#[derive(Clone, Copy, Debug)]
+pub struct OurId {
+    bytes: [u8; Self::BYTES_MAX],
+    len: usize,
+}
+
+impl OurId {
+    /// Two quotes, the prefix, and eight digits.
+    const BYTES_MAX: usize = 11;
+
+    fn new(number: u32) -> Self {
+        let mut id = Self { bytes: [b'"'; Self::BYTES_MAX], len: 0 };
+        let digits = (1..=8).rev().skip_while(|nth| *nth > 1 && number >> (4 * (nth - 1)) == 0);
+        let digits = digits.map(|nth| b"0123456789abcdef"[(number >> (4 * (nth - 1))) as usize & 0xf]);
+        let text = [b'"', PREFIX].into_iter().chain(digits).chain([b'"']);
+        for (place, byte) in id.bytes.iter_mut().zip(text) {
+            *place = byte;
+            id.len += 1;
+        }
+        id
+    }
+
+    /// The text with its quotes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 impl Aliases {
@@ -43,21 +72,18 @@ impl Aliases {
     /// A new id of ours, raw JSON, for the job that the pool calls `theirs`. Where there are many, those are forgotten that
     /// `is_known` does not know any more.
     #[cold]
-    pub fn give(&mut self, theirs: &[u8], is_known: impl Fn(JobKey) -> bool) -> (JobKey, String) {
+    pub fn give(&mut self, theirs: &[u8], is_known: impl Fn(JobKey) -> bool) -> (JobKey, OurId) {
         if self.kept.len() >= KEPT_COUNT_MAX {
             self.kept.retain(|alias| is_known(alias.key));
         }
         loop {
             self.last_number = self.last_number.wrapping_add(1);
             let number = self.last_number;
-            let mut id = String::from("\"");
-            id.push(char::from(PREFIX));
-            // Writing to a String cannot fail.
-            let _ = write!(id, "{number:x}\"");
+            let id = OurId::new(number);
             let key = JobKey::of_raw(id.as_bytes()).unwrap_or_default();
             // Another id with the same key would make this job forgotten.
             if !is_known(key) {
-                self.kept.push(Alias { number, key, theirs: theirs.into() });
+                self.kept.push(Alias { number, key, theirs: RawId::keep(theirs) });
                 return (key, id);
             }
         }
@@ -72,7 +98,7 @@ impl Aliases {
         let text = std::str::from_utf8(digits).ok().filter(|_| is_canonical)?;
         let number = u32::from_str_radix(text, 16).ok()?;
         let at = self.kept.binary_search_by_key(&number, |alias| alias.number).ok()?;
-        self.kept.get(at).map(|alias| &*alias.theirs)
+        self.kept.get(at).map(|alias| alias.theirs.as_bytes())
     }
 }
 
@@ -85,7 +111,7 @@ mod tests {
         let mut aliases = Aliases::default();
         let (key, first) = aliases.give(b"\"5\"", |_| false);
         let (_, second) = aliases.give(b"\"5\"", |_| false);
-        assert_eq!((first.as_str(), second.as_str()), ("\"z1\"", "\"z2\""));
+        assert_eq!([first.as_bytes(), second.as_bytes()], [b"\"z1\"", b"\"z2\""]);
         assert_eq!(key, JobKey::of(b"z1"));
         assert_eq!(aliases.theirs(first.as_bytes()), Some(&b"\"5\""[..]));
         for other in
@@ -123,10 +149,25 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_ours_are_hexadecimal_without_leading_zeros() {
+        for number in [0, 1, 0xf, 0x10, 0x0ab0, 0x00ff_ffff, 0x8000_0000, u32::MAX] {
+            assert_eq!(OurId::new(number).as_bytes(), format!("\"z{number:x}\"").as_bytes());
+        }
+    }
+
+    #[test]
+    fn giving_an_id_allocates_nothing_once_there_were_many() {
+        let mut aliases = Aliases::default();
+        (0..4 * KEPT_COUNT_MAX).for_each(|_| _ = aliases.give(b"\"6f3a\"", |_| false));
+        let allocations = allocation_counter::measure(|| _ = aliases.give(b"\"6f3b\"", |_| false));
+        assert_eq!(allocations.count_total, 0);
+    }
+
+    #[test]
     fn a_key_that_is_taken_is_passed_over() {
         let mut aliases = Aliases::default();
         let taken = JobKey::of(b"z1");
         let (_, id) = aliases.give(b"\"5\"", |key| key == taken);
-        assert_eq!(id, "\"z2\"");
+        assert_eq!(id.as_bytes(), b"\"z2\"");
     }
 }

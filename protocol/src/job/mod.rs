@@ -15,7 +15,7 @@ mod facts;
 mod store;
 mod table;
 
-pub use aliases::Aliases;
+pub use aliases::{Aliases, OurId};
 pub use decode::NotifyError;
 pub(crate) use decode::swap_words;
 pub use facts::ChainFacts;

@@ -4,7 +4,7 @@
 //! another, it is told ids of ours ([`Aliases`]), and its submits are translated back.
 
 use crate::event::{Event, Oddity, Wire};
-use crate::job::{self, Aliases, ChainFacts, JobEntry, JobKey};
+use crate::job::{self, Aliases, ChainFacts, JobEntry, JobKey, OurId};
 use crate::message::{Message, Span};
 use crate::rewrite::{Change, splice};
 use crate::session::{Context, Session};
@@ -34,7 +34,7 @@ impl JobIds {
 impl Session {
     /// Remembers a job with the difficulty that goes with it, and its content if shares are checked here. Returns the id
     /// by which the miner is to know it, raw JSON, if that is not the pool's.
-    fn job(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) -> Option<String> {
+    fn job(&mut self, wire: Wire, message: &Message<'_>, cx: &mut Context<'_>) -> Option<OurId> {
         let clean = job::is_clean(message) || self.wire(wire).clean_next;
         let upstream = self.wire_mut(wire);
         let first = !std::mem::replace(&mut upstream.had_job, true);
@@ -80,7 +80,7 @@ impl Session {
         self.wire_mut(wire).garbage_count = 0;
         match self.job(wire, message, cx) {
             None if !self.wire(wire).clean_next => self.pass_down(message.line, cx),
-            ours => self.pass_changed_job(wire, message, ours.as_deref(), cx),
+            ours => self.pass_changed_job(wire, message, ours.as_ref(), cx),
         }
     }
 
@@ -90,27 +90,24 @@ impl Session {
         &mut self,
         wire: Wire,
         message: &Message<'_>,
-        ours: Option<&str>,
+        ours: Option<&OurId>,
         cx: &mut Context<'_>,
     ) {
         let make_clean = std::mem::take(&mut self.wire_mut(wire).clean_next) && !job::is_clean(message);
-        let mut bytes = Vec::with_capacity(message.line.len() + 32);
         let id = message.params.items[0];
-        let id_change = Change { span: id, bytes: ours.map_or(message.raw(id), str::as_bytes) };
+        let id_change = Change { span: id, bytes: ours.map_or(message.raw(id), OurId::as_bytes) };
         let flag = message.params.items[8];
-        if !make_clean {
-            splice(&mut bytes, message.line, [id_change]);
-        } else if flag.is_present() {
-            splice(&mut bytes, message.line, [id_change, Change { span: flag, bytes: b"true" }]);
-        } else {
+        let end = message.params.whole.end.saturating_sub(1);
+        let behind = Span { start: end, end };
+        let flag_change = match message.params.count {
+            _ if !make_clean => Change { span: behind, bytes: b"" },
             // A missing flag reads as false.
-            let end = message.params.whole.end.saturating_sub(1);
-            let bytes_of_flag = if message.params.count == 8 { &b",true"[..] } else { b"" };
-            let behind = Change { span: Span { start: end, end }, bytes: bytes_of_flag };
-            splice(&mut bytes, message.line, [id_change, behind]);
-        }
-        bytes.pop();
-        self.pass_down(&bytes, cx);
+            8 => Change { span: behind, bytes: b",true" },
+            _ if flag.is_present() => Change { span: flag, bytes: b"true" },
+            _ => Change { span: behind, bytes: b"" },
+        };
+        let bytes_max = message.line.len() + id_change.bytes.len() + flag_change.bytes.len() + 1;
+        self.pass_down_with(bytes_max, cx, |out| splice(out, message.line, [id_change, flag_change]));
     }
 
     /// Whether a share for the job that the miner calls so is for this one: keys may be the same where ids are not.
