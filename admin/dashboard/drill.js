@@ -41,7 +41,10 @@ function over(drill) {
   const times = drill.switch_time.count
     ? `, switched in ${plain(micros(drill.switch_time.p50_us))} (half of them) and ${plain(micros(drill.switch_time.p99_us))} (99 of 100)`
     : "";
-  const how = `${count(drill.moved)} of ${several(drill.chosen, "miner")} moved${times}, ${count(drill.returned)} back`;
+  const anew = drill.reconnect_time.count
+    ? `, ${count(drill.reconnected)} by a reconnect in ${plain(micros(drill.reconnect_time.p50_us))} and ${plain(micros(drill.reconnect_time.p99_us))}`
+    : "";
+  const how = `${count(drill.moved)} of ${several(drill.chosen, "miner")} moved${times}${anew}, ${count(drill.returned)} back`;
   return `Drill ${route(drill)} ${word(drill.outcome)} at ${clock(drill.finished_ms, now())}: ${how}`;
 }
 

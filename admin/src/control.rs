@@ -95,7 +95,7 @@ pub enum Command {
         /// Whether connections that cannot be switched live are closed, so that the miner comes back there.
         reconnect: bool,
     },
-    /// Move a share of a pool's miners to the standby and back, and report. Miners that cannot be switched live stay.
+    /// Move a share of a pool's miners to the standby and back, and report.
     Drill {
         /// The pool to leave; `None` is the one with most miners.
         pool: Option<String>,
@@ -103,6 +103,8 @@ pub enum Command {
         percent: u8,
         /// How long they stay away, seconds.
         hold_s: u32,
+        /// Whether miners that cannot be switched live are closed, so that they come back there; if not, they stay.
+        reconnect: bool,
     },
     /// End the drill that is under way, and bring its miners back.
     CancelDrill,

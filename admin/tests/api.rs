@@ -286,12 +286,12 @@ fn commands_are_carried_out_audited_and_told() {
             200,
             Command::MovePool { pool: "a".into(), to: Some("b".into()), hold_s: 60, reconnect: false },
         ),
-        ("/drill", "", 202, Command::Drill { pool: None, percent: 10, hold_s: 60 }),
+        ("/drill", "", 202, Command::Drill { pool: None, percent: 10, hold_s: 60, reconnect: false }),
         (
             "/drill",
-            r#"{"pool":"a","percent":100,"hold_seconds":1}"#,
+            r#"{"pool":"a","percent":100,"hold_seconds":1,"reconnect":true}"#,
             202,
-            Command::Drill { pool: Some("a".into()), percent: 100, hold_s: 1 },
+            Command::Drill { pool: Some("a".into()), percent: 100, hold_s: 1, reconnect: true },
         ),
         ("/drill", r#"{"action":"cancel"}"#, 202, Command::CancelDrill),
         (

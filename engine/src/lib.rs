@@ -14,6 +14,7 @@ pub mod config;
 pub mod control;
 pub mod counters;
 mod curves;
+mod descriptors;
 pub mod dice;
 mod figures;
 mod history;

@@ -74,6 +74,10 @@ pub(super) struct DrillBody {
     #[serde(default = "sixty", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 86_400))]
     hold_seconds: u32,
+    /// Whether miners that cannot be switched live are closed, so that they come back there, and closed again to go home; if
+    /// not, as by default, they stay where they are.
+    #[serde(default)]
+    reconnect: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -197,7 +201,7 @@ fn move_body(call: &Call) -> Result<MoveBody, Problem> {
 }
 
 pub(super) fn drill(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    let DrillBody { action, pool, percent, hold_seconds } = call.json()?;
+    let DrillBody { action, pool, percent, hold_seconds, reconnect } = call.json()?;
     if !(1..=100).contains(&percent) {
         return Err(Problem::new(422, "percent: allowed are whole numbers from 1 to 100."));
     }
@@ -205,7 +209,7 @@ pub(super) fn drill(api: &Api, call: &Call) -> Result<Answer, Problem> {
         return Err(Problem::new(422, format!("hold_seconds: allowed are 1 to {DRILL_SECONDS_MAX}.")));
     }
     let command = match action {
-        DrillAction::Start => Command::Drill { pool, percent, hold_s: hold_seconds },
+        DrillAction::Start => Command::Drill { pool, percent, hold_s: hold_seconds, reconnect },
         DrillAction::Cancel => Command::CancelDrill,
     };
     carry_out(api, call, 202, command)

@@ -51,6 +51,8 @@ pub struct DrillReport {
     pub percent: u8,
     /// How long they were to stay away, seconds.
     pub hold_seconds: u32,
+    /// Whether miners that cannot be switched live are closed for it.
+    pub reconnect: bool,
     /// When it began.
     pub started_ms: u64,
     /// When the present phase is over at the latest; `null` once the drill is.
@@ -61,10 +63,16 @@ pub struct DrillReport {
     pub miners: u64,
     /// Those that were drawn for it.
     pub chosen: u64,
-    /// Miners moved to the standby, live.
+    /// Miners moved to the standby.
     pub moved: u64,
     /// Those of them that were moved back by the drill.
     pub returned: u64,
+    /// Miners that were closed to come back at the standby, for they cannot be switched live.
+    pub closed: u64,
+    /// Of those moved, they that were closed for it and came back there.
+    pub reconnected: u64,
+    /// Of those moved back, they that were closed for that and are back.
+    pub reconnected_back: u64,
     /// Miners that stayed where they were, for they cannot be switched live.
     pub not_live: u64,
     /// Miners that stayed where they were, for they could not be logged in at the standby.
@@ -73,10 +81,14 @@ pub struct DrillReport {
     pub diverted: u64,
     /// Miners that left meanwhile.
     pub gone: u64,
-    /// From the decision to the first job of the standby at the miner.
+    /// Of those switched live, from the decision to the first job of the standby at the miner.
     pub switch_time: Latency,
     /// The same on the way back.
     pub return_time: Latency,
+    /// The same of those that were closed, until they have the job on their new connection.
+    pub reconnect_time: Latency,
+    /// The same on the way back.
+    pub reconnect_back_time: Latency,
     /// Shares of the miners under drill that were accepted, from when they were drawn to the end.
     pub accepted: u64,
     /// Those of their shares that came too late for their job.

@@ -39,8 +39,9 @@ pub(super) fn carry_out(operators: &Operators, command: &Command, by: &Caller) -
         Command::MovePool { pool, to, hold_s, reconnect } => {
             moves::pool(&operators.figures, pool, wish(to.as_deref(), *hold_s, *reconnect))
         }
-        Command::Drill { pool, percent, hold_s } => {
-            drill::start(&operators.figures, pool.as_deref(), *percent, *hold_s, &by.token)
+        Command::Drill { pool, percent, hold_s, reconnect } => {
+            let (pool, percent, hold_s, reconnect) = (pool.as_deref(), *percent, *hold_s, *reconnect);
+            drill::start(&operators.figures, drill::Plan { pool, percent, hold_s, reconnect }, &by.token)
         }
         Command::CancelDrill => drill::cancel(&operators.figures),
     }

@@ -11,6 +11,7 @@
 //! what they always do then, and the drill says that it was cut short. Not here: how a miner is moved
 //! (`crate::shard::drill`).
 
+use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -28,7 +29,7 @@ use super::moves::usable;
 use super::unix_ms;
 use crate::figures::{Figures, ShardFigures};
 use crate::pools::catalogue::{Catalogue, PoolEntry};
-use crate::pools::drill::{DrillCounts, Tally};
+use crate::pools::drill::{DrillCounts, Tally, Trip};
 use crate::pools::standing::Standing;
 use crate::shard::Mail;
 use crate::shard::drill::DrillStep;
@@ -92,6 +93,17 @@ impl Drills {
     }
 }
 
+/// What an operator wants of a drill.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'a> {
+    /// The pool to leave; `None` is the one with most miners.
+    pub(super) pool: Option<&'a str>,
+    pub(super) percent: u8,
+    pub(super) hold_s: u32,
+    /// Whether miners that cannot be switched live are closed for it.
+    pub(super) reconnect: bool,
+}
+
 /// Ends the drill that runs.
 pub(super) fn cancel(figures: &Figures) -> Result<Done, Refusal> {
     let running = figures.drills.running.lock();
@@ -104,13 +116,8 @@ pub(super) fn cancel(figures: &Figures) -> Result<Done, Refusal> {
 }
 
 /// Begins a drill.
-pub(super) fn start(
-    figures: &Figures,
-    pool: Option<&str>,
-    percent: u8,
-    hold_s: u32,
-    by: &str,
-) -> Result<Done, Refusal> {
+pub(super) fn start(figures: &Figures, plan: Plan<'_>, by: &str) -> Result<Done, Refusal> {
+    let Plan { pool, percent, hold_s, reconnect } = plan;
     let catalogue = figures.pools.catalogue();
     let from = match pool {
         Some(name) => usable(figures, &catalogue, name)?,
@@ -142,6 +149,7 @@ pub(super) fn start(
         to: to.iter().map(|entry| entry.settings.name.clone()).collect(),
         percent,
         hold_seconds: hold_s,
+        reconnect,
         started_ms: unix_ms(),
         miners,
         ..DrillReport::default()
@@ -153,19 +161,22 @@ pub(super) fn start(
         figures: figures.clone(),
         tallies: apportion(&counts, wanted)
             .into_iter()
-            .map(|part| (part, Tally::new(part as usize)))
+            // A miner that is closed may come back to any shard.
+            .map(|part| (part, Tally::new(if reconnect { wanted } else { part } as usize)))
             .collect(),
+        reconnect,
         from: (from.id, name.clone()),
         to: to.iter().map(|entry| entry.id).collect(),
         hold: Duration::from_secs(hold_s.into()),
         ends,
-        switch_us: Vec::new(),
-        return_us: Vec::new(),
+        times_us: Default::default(),
     };
     let thread = drill.start().map_err(|error| Refusal::Unavailable(format!("no thread for it: {error}")))?;
     *running = Some(Running { end, thread });
     let moving = count_of(wanted, "miner");
-    let summary = format!("moving {moving} of {miners} at {name} to {where_to} for {hold_s} s, then back");
+    let how = if reconnect { ", closing those that cannot be switched live" } else { "" };
+    let summary =
+        format!("moving {moving} of {miners} at {name} to {where_to} for {hold_s} s, then back{how}");
     Ok(done(summary, wanted))
 }
 
@@ -232,6 +243,9 @@ fn tell(figures: &Figures, shard: usize, step: DrillStep) -> bool {
     mailbox.is_some_and(|mailbox| mailbox.send(Mail::Drill(step)).is_ok())
 }
 
+/// Trips that are reported.
+const TRIPS: [Trip; 4] = [Trip::There, Trip::Back, Trip::ThereAnew, Trip::BackAnew];
+
 /// A drill that runs.
 struct Drill {
     figures: Figures,
@@ -240,9 +254,10 @@ struct Drill {
     from: (PoolId, String),
     to: Vec<PoolId>,
     hold: Duration,
+    reconnect: bool,
     ends: Receiver<End>,
-    switch_us: Vec<u64>,
-    return_us: Vec<u64>,
+    /// What trips took so far, in the order of [`TRIPS`].
+    times_us: [Vec<u64>; TRIPS.len()],
 }
 
 impl Drill {
@@ -278,7 +293,8 @@ impl Drill {
     /// Has shards draw their miners.
     fn leave(&mut self) {
         for (shard, (miners, tally)) in self.tallies.clone().into_iter().enumerate() {
-            let step = DrillStep::Leave { from: self.from.0, miners, tally: tally.clone() };
+            let may_close = self.reconnect;
+            let step = DrillStep::Leave { from: self.from.0, miners, may_close, tally: tally.clone() };
             if !tell(&self.figures, shard, step) {
                 tally.count(crate::pools::drill::Drilled::Begun);
                 self.problem(format!("shard {shard} does not read its mail, and takes no part"));
@@ -346,10 +362,12 @@ impl Drill {
         let mut sum = DrillCounts::default();
         for (_, tally) in &self.tallies {
             sum.merge(&tally.counts());
-            self.switch_us.extend(tally.take_switch_times());
-            self.return_us.extend(tally.take_return_times());
+            for (times_us, trip) in self.times_us.iter_mut().zip(TRIPS) {
+                times_us.extend(tally.take_times(trip));
+            }
         }
-        let (switch_time, return_time) = (latency(&mut self.switch_us), latency(&mut self.return_us));
+        let [switch_time, return_time, reconnect_time, reconnect_back_time] =
+            self.times_us.each_mut().map(|us| latency(us));
         self.report(|report| {
             report.chosen = sum.chosen;
             report.moved = sum.moved;
@@ -362,7 +380,11 @@ impl Drill {
             report.stale = sum.stale;
             report.rejected = sum.rejected;
             report.unanswered = sum.unanswered;
+            report.closed = sum.closed;
+            report.reconnected = sum.reconnected;
+            report.reconnected_back = sum.reconnected_back;
             (report.switch_time, report.return_time) = (switch_time, return_time);
+            (report.reconnect_time, report.reconnect_back_time) = (reconnect_time, reconnect_back_time);
         });
         sum
     }
@@ -456,6 +478,18 @@ fn in_words(report: &DrillReport) -> String {
         report.rejected,
         report.unanswered,
     );
+    if report.reconnect {
+        let time = &report.reconnect_time;
+        let _ = write!(
+            words,
+            "; of these {} closed for it, {} there in {:.1} ms (p50), {:.1} ms (p99), {} back",
+            report.closed,
+            report.reconnected,
+            ms(time.p50_us),
+            ms(time.p99_us),
+            report.reconnected_back,
+        );
+    }
     for problem in &report.problems {
         words.push_str("; ");
         words.push_str(problem);
@@ -494,5 +528,8 @@ mod tests {
         let words = in_words(&report);
         assert!(words.starts_with("aborted: 3 of 4 chosen moved to b, c in 0.0 ms (p50)"), "{words}");
         assert!(words.ends_with("0 unanswered; a cannot be used: no connect"), "{words}");
+        let report = DrillReport { reconnect: true, closed: 2, reconnected: 1, ..report };
+        let words = in_words(&report);
+        assert!(words.contains("; of these 2 closed for it, 1 there in 0.0 ms (p50)"), "{words}");
     }
 }

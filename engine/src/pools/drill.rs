@@ -42,8 +42,11 @@ counts! {
     Chosen chosen "Miners drawn."
     Settled settled "Those of which is known whether they were moved."
     Done done "Those that the drill has nothing to do with any more."
-    Moved moved "Those that were moved, live."
+    Moved moved "Those that were moved."
     Returned returned "Those that were moved back."
+    Closed closed "Those that were closed to come back at the standby."
+    Reconnected reconnected "Of those moved, they that were closed for it."
+    ReconnectedBack reconnected_back "Of those moved back, they that were closed for it."
     NotLive not_live "Those that stayed, for they cannot be switched live."
     Failed failed "Those that stayed, for the login failed or there is no pool for them."
     Diverted diverted "Those that something else moved meanwhile: a failure, an operator."
@@ -66,21 +69,35 @@ impl DrillCounts {
     }
 }
 
+/// How and where miners were moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trip {
+    /// To the standby, on the connection that they had.
+    There,
+    /// Back, the same way.
+    Back,
+    /// To the standby, closed and come back.
+    ThereAnew,
+    /// Back, the same way.
+    BackAnew,
+}
+
+const TRIPS_COUNT: usize = 4;
+
 /// One shard's part. The shard is the only writer.
 #[derive(Debug)]
 pub struct Tally {
     counts: [AtomicU64; COUNT],
-    /// What it took to move miners there and back, µs, as far as nobody has taken it yet.
-    switch_us: ArrayQueue<u64>,
-    return_us: ArrayQueue<u64>,
+    /// What it took to move miners, µs, by trip, as far as nobody has taken it yet.
+    times_us: [ArrayQueue<u64>; TRIPS_COUNT],
 }
 
 impl Tally {
     /// For so many miners at most.
     pub fn new(miners: usize) -> Arc<Self> {
-        let queue = || ArrayQueue::new(miners.max(1));
         let counts = std::array::from_fn(|_| AtomicU64::new(0));
-        Arc::new(Self { counts, switch_us: queue(), return_us: queue() })
+        let times_us = std::array::from_fn(|_| ArrayQueue::new(miners.max(1)));
+        Arc::new(Self { counts, times_us })
     }
 
     /// Counts one.
@@ -89,19 +106,29 @@ impl Tally {
         cell.store(cell.load(Relaxed) + 1, Relaxed);
     }
 
-    /// A miner was moved to the standby.
-    pub fn moved(&self, took_us: u64) {
-        // There is room for one each.
-        let _ = self.switch_us.push(took_us);
+    /// A miner was moved to the standby, by a reconnect if that is so.
+    pub fn moved(&self, by_reconnect: bool, took_us: u64) {
+        self.took(if by_reconnect { Trip::ThereAnew } else { Trip::There }, took_us);
         self.count(Drilled::Settled);
         self.count(Drilled::Moved);
+        if by_reconnect {
+            self.count(Drilled::Reconnected);
+        }
     }
 
     /// A miner was moved back.
-    pub fn returned(&self, took_us: u64) {
-        let _ = self.return_us.push(took_us);
+    pub fn returned(&self, by_reconnect: bool, took_us: u64) {
+        self.took(if by_reconnect { Trip::BackAnew } else { Trip::Back }, took_us);
         self.count(Drilled::Done);
         self.count(Drilled::Returned);
+        if by_reconnect {
+            self.count(Drilled::ReconnectedBack);
+        }
+    }
+
+    fn took(&self, trip: Trip, us: u64) {
+        // There is room for one each.
+        let _ = self.times_us[trip as usize].push(us);
     }
 
     /// A miner has come out of the drill in another way, and `is_settled` if it had not been moved.
@@ -113,14 +140,10 @@ impl Tally {
         self.count(why);
     }
 
-    /// Takes the times of moves to the standby since the last call.
-    pub fn take_switch_times(&self) -> impl Iterator<Item = u64> + '_ {
-        std::iter::from_fn(|| self.switch_us.pop())
-    }
-
-    /// The same of moves back.
-    pub fn take_return_times(&self) -> impl Iterator<Item = u64> + '_ {
-        std::iter::from_fn(|| self.return_us.pop())
+    /// Takes what these trips took since the last call.
+    pub fn take_times(&self, trip: Trip) -> impl Iterator<Item = u64> + '_ {
+        let times_us = &self.times_us[trip as usize];
+        std::iter::from_fn(|| times_us.pop())
     }
 }
 
@@ -135,17 +158,20 @@ mod tests {
         (0..5).for_each(|_| tally.count(Drilled::Chosen));
         tally.left(Drilled::NotLive, true);
         assert_eq!(open(), (4, 4));
-        tally.moved(7);
-        tally.moved(9);
+        tally.moved(false, 7);
+        tally.moved(true, 9);
         assert_eq!(open(), (2, 4));
         tally.left(Drilled::Diverted, false);
         tally.left(Drilled::Failed, true);
         tally.left(Drilled::Gone, true);
         assert_eq!(open(), (0, 1));
-        tally.returned(3);
-        assert_eq!((open(), tally.counts().returned), ((0, 0), 1));
-        assert_eq!((tally.take_switch_times().sum::<u64>(), tally.take_return_times().sum::<u64>()), (16, 3));
-        assert_eq!(tally.take_switch_times().count(), 0, "taken once");
+        tally.returned(true, 3);
+        let DrillCounts { moved, returned, reconnected, reconnected_back, .. } = tally.counts();
+        assert_eq!((open(), moved, returned, reconnected, reconnected_back), ((0, 0), 2, 1, 1, 1));
+        let times = |trip| tally.take_times(trip).collect::<Vec<_>>();
+        let all = [Trip::There, Trip::Back, Trip::ThereAnew, Trip::BackAnew].map(times);
+        assert_eq!(all, [vec![7], vec![], vec![9], vec![3]]);
+        assert_eq!(times(Trip::There), [0; 0], "taken once");
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! A shard's part in a failover drill: some of a pool's miners are switched live to where a failure would take them, kept
-//! there, and switched back.
+//! A shard's part in a failover drill: some of a pool's miners are moved to where a failure would take them, kept there, and
+//! moved back.
 //!
-//! Only what a miner does not notice but by its work is done: one that cannot be switched live stays where it is, and is
-//! counted. A pool that fails meanwhile comes first, as always; its miners have then left the drill. Not here: when what
+//! Miners that cannot be switched live stay where they are and are counted, unless the operator wants them drilled, too:
+//! then each is closed once its login at the standby is ready, which takes the drill with it ([`Traveller`]) to whatever
+//! shard the miner comes back to, and the same on the way home. A pool that fails meanwhile comes first, as always; its miners have then left the drill. Not here: when what
 //! is begun, and the report ([`crate::control`]).
 
 use std::sync::Arc;
 
 use adit_protocol::event::{ClosedShare, MoveReason, Outcome};
+use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
 use adit_protocol::verdict::RejectClass;
 use crossbeam::channel::Sender;
@@ -28,6 +30,8 @@ pub enum DrillStep {
         from: PoolId,
         /// How many of its miners here.
         miners: u64,
+        /// Whether those that cannot be switched live are closed, so that they come back there.
+        may_close: bool,
         /// Where it is written what becomes of them.
         tally: Arc<Tally>,
     },
@@ -41,7 +45,17 @@ pub enum DrillStep {
 #[derive(Debug)]
 pub(super) struct Drill {
     home: PoolId,
+    may_close: bool,
     tally: Arc<Tally>,
+}
+
+/// A miner under drill that was closed and has not come back: what the login that is kept for it knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traveller {
+    /// It is on its way home.
+    is_homeward: bool,
+    /// When it was to move.
+    began: Moment,
 }
 
 /// How far a miner under drill has come.
@@ -60,7 +74,11 @@ impl Plane {
         match step {
             // Where nobody waits for the answer any more, there is no harm.
             DrillStep::Count(pool, answer) => _ = answer.try_send(self.drillable(pool).len() as u64),
-            DrillStep::Leave { from, miners, tally } => self.draw_miners(from, miners, &tally),
+            DrillStep::Leave { from, miners, may_close, tally } => {
+                self.drill_is_over();
+                self.drill = Some(Drill { home: from, may_close, tally: tally.clone() });
+                self.draw_miners(from, miners, &tally);
+            }
             DrillStep::Return => self.drill_returns(),
             DrillStep::Over => self.drill_is_over(),
         }
@@ -79,8 +97,6 @@ impl Plane {
     }
 
     fn draw_miners(&mut self, from: PoolId, miners: u64, tally: &Arc<Tally>) {
-        self.drill_is_over();
-        self.drill = Some(Drill { home: from, tally: tally.clone() });
         let mut keys = self.drillable(from);
         for _ in 0..miners {
             if keys.is_empty() {
@@ -95,7 +111,8 @@ impl Plane {
     fn drill_one(&mut self, key: Key, from: PoolId, tally: &Tally) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         tally.count(Drilled::Chosen);
-        if !pair.session.takes_extranonce() {
+        let may_close = self.drill.as_ref().is_some_and(|drill| drill.may_close);
+        if !may_close && !pair.session.takes_extranonce() {
             return tally.left(Drilled::NotLive, true);
         }
         let Some(pool) = self.pools.choose(&pair.session.asks(), &[from]) else {
@@ -108,8 +125,9 @@ impl Plane {
 
     /// Wants a miner elsewhere. Whether that is begun, or waits.
     fn want_for_drill(&mut self, key: Key, pool: PoolId) -> bool {
+        let may_close = self.drill.as_ref().is_some_and(|drill| drill.may_close);
         if let Some(pair) = self.pairs.get_mut(key) {
-            pair.moves.wanted = Some(Wanted { pool, reason: MoveReason::Drill, may_close: false });
+            pair.moves.wanted = Some(Wanted { pool, reason: MoveReason::Drill, may_close });
         }
         self.begin_wanted(key)
     }
@@ -158,18 +176,58 @@ impl Plane {
         }
     }
 
-    /// A miner under drill was switched to `to`.
+    /// A miner is closed so that it comes back where a login is kept for it. If it is under drill, that login knows.
+    pub(super) fn drill_closes(&mut self, key: Key) -> Option<Traveller> {
+        let tally = self.drill.as_ref()?.tally.clone();
+        let moves = &mut self.pairs.get_mut(key)?.moves;
+        let is_homeward = match moves.drill? {
+            DrillStage::Leaving => false,
+            DrillStage::Returning => true,
+            DrillStage::Away | DrillStage::Back => return None,
+        };
+        let ready_for = moves.ready_for.as_ref().filter(|ready_for| ready_for.0 == MoveReason::Drill);
+        let Some(began) = ready_for.map(|ready_for| ready_for.1) else {
+            // A failure came first.
+            self.left_drill(key, Drilled::Diverted);
+            return None;
+        };
+        moves.drill = None;
+        if !is_homeward {
+            tally.count(Drilled::Closed);
+        }
+        Some(Traveller { is_homeward, began })
+    }
+
+    /// A miner is back for which a login was kept.
+    pub(super) fn drill_comes_back(&mut self, key: Key, traveller: Traveller) {
+        if self.drill.is_none() {
+            return;
+        }
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        let stage = if traveller.is_homeward { DrillStage::Returning } else { DrillStage::Leaving };
+        pair.moves.drill = Some(stage);
+        pair.moves.ready_for = Some(Box::new((MoveReason::Drill, traveller.began)));
+    }
+
+    /// The login that was kept for a miner under drill is of no use any more.
+    pub(super) fn drill_loses(&mut self, traveller: Traveller) {
+        if let Some(drill) = &self.drill {
+            drill.tally.left(Drilled::Gone, !traveller.is_homeward);
+        }
+    }
+
+    /// A miner under drill mines at `to` now, switched live or come back ([`MoveReason::Kept`]).
     pub(super) fn drill_switched(&mut self, key: Key, to: PoolId, reason: MoveReason, took_us: u64) {
         let Some(drill) = &self.drill else { return };
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let Some(stage) = pair.moves.drill else { return };
         pair.moves.drill = match stage {
-            DrillStage::Leaving if reason == MoveReason::Drill => {
-                drill.tally.moved(took_us);
+            DrillStage::Leaving if matches!(reason, MoveReason::Drill | MoveReason::Kept) => {
+                drill.tally.moved(reason == MoveReason::Kept, took_us);
                 Some(DrillStage::Away)
             }
             DrillStage::Returning if to == drill.home => {
-                drill.tally.returned(took_us);
+                drill.tally.returned(reason == MoveReason::Kept, took_us);
                 Some(DrillStage::Back)
             }
             DrillStage::Back => Some(DrillStage::Back),

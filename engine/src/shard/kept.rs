@@ -22,6 +22,7 @@ use adit_protocol::pool::{Asks, Placement, PoolId, Router};
 use adit_protocol::session::Prepared;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::drill::Traveller;
 use super::exchange::Call;
 use super::pair::{Key, Phase};
 use super::plane::Plane;
@@ -45,6 +46,8 @@ pub struct KeptUpstream {
     socket: OwnedFd,
     /// By when the moves of the miner that it is kept for are made up for ([`crate::pools::course`]).
     made_up_at: Moment,
+    /// That miner is under drill.
+    traveller: Option<Traveller>,
 }
 
 /// How a connection that nobody reads from is.
@@ -190,7 +193,8 @@ impl Plane {
             return false;
         };
         let name = prepared.names().next().map(Box::from);
-        let what = KeptUpstream { prepared, socket, made_up_at };
+        let traveller = self.drill_closes(key);
+        let what = KeptUpstream { prepared, socket, made_up_at, traveller };
         if is_stock {
             self.put_in_stock(what);
             self.end_session(key, CloseReason::Moved, self.now);
@@ -263,16 +267,20 @@ impl Plane {
 
     /// Gives a kept connection to a session, in a place that is free. Whether the session took it; else it is closed.
     pub(super) fn give(&mut self, key: Key, kept: KeptUpstream, reason: MoveReason) -> bool {
-        let KeptUpstream { prepared, socket, made_up_at } = kept;
+        let KeptUpstream { prepared, socket, made_up_at, traveller } = kept;
         let pool = prepared.pool();
         let Some((pair, wire)) = self.pairs.get_mut(key).and_then(|pair| {
             let wire = pair.free_wire()?;
             Some((pair, wire))
         }) else {
-            self.close_kept(KeptUpstream { prepared, socket, made_up_at }, PoolCounter::Closed);
+            self.close_kept(KeptUpstream { prepared, socket, made_up_at, traveller }, PoolCounter::Closed);
             return false;
         };
         pair.moves.course.goes_on_from(made_up_at);
+        if let Some(traveller) = traveller {
+            self.drill_comes_back(key, traveller);
+        }
+        let Some(pair) = self.pairs.get_mut(key) else { return false };
         *pair.wire_mut(wire) = PoolEnd::standing(pool, socket, self.now);
         self.move_begins(key, wire);
         let given = Cell::new(Some(prepared));
@@ -283,8 +291,11 @@ impl Plane {
         };
         self.move_over(key);
         let Some(pair) = self.pairs.get_mut(key) else { return false };
+        if traveller.is_some() {
+            pair.moves.drill = None;
+        }
         if let Some(socket) = std::mem::take(pair.wire_mut(wire)).end.socket {
-            self.close_kept(KeptUpstream { prepared, socket, made_up_at }, PoolCounter::Closed);
+            self.close_kept(KeptUpstream { prepared, socket, made_up_at, traveller }, PoolCounter::Closed);
         }
         false
     }
@@ -296,6 +307,9 @@ impl Plane {
             self.pool_counters.count(pool, why);
         }
         self.pool_counters.count(pool, PoolCounter::Closed);
+        if let Some(traveller) = kept.traveller {
+            self.drill_loses(traveller);
+        }
         kept.prepared.discard(&mut self.shared);
     }
 

@@ -8,6 +8,8 @@
 //! Not here: the login and the switch themselves ([`adit_protocol::session`]), and what becomes of a miner that cannot be
 //! switched live ([`super::returns`]).
 
+use std::os::fd::AsFd;
+
 use adit_protocol::event::{CloseReason, LoginFailure, MoveReason, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
@@ -269,8 +271,19 @@ impl Plane {
         }
     }
 
+    /// Whether there are too few descriptors to keep the connections of the past beside those of the present. Then no
+    /// switch does.
+    fn descriptors_run_short(&mut self, key: Key) -> bool {
+        let Some(pair) = self.pairs.get_mut(key) else { return false };
+        let is_short = pair.miner.socket.as_ref().is_some_and(|any| self.descriptors.run_short(any.as_fd()));
+        let linger_ms = self.pools.catalogue.settings().failover.linger_ms;
+        self.shared.settings.linger_ms = if is_short { 0 } else { linger_ms };
+        is_short
+    }
+
     /// Begins to prepare a pool for a session. Whether it could.
     pub(super) fn start_move(&mut self, key: Key, pool: PoolId, reason: MoveReason) -> bool {
+        let _ = self.descriptors_run_short(key); // for the switch that comes of it
         if let Some(kept) = self.draw_for(key, pool)
             && self.give(key, kept, reason)
         {
@@ -328,7 +341,7 @@ impl Plane {
         let (from_key, to_key) = (self.pool_keys.of(from), self.pool_keys.of(to));
         let Some(pair) = self.pairs.get_mut(key) else { return };
         pair.record.pool = to_key;
-        let Moves { mut course, wanted, drill, .. } = std::mem::take(&mut pair.moves);
+        let Moves { mut course, wanted, drill, ready_for, .. } = std::mem::take(&mut pair.moves);
         course.moved(reason, now, hold_ms);
         pair.moves = Moves { course, wanted, drill, ..Moves::default() };
         if let Some(redirects) = &mut pair.redirects {
@@ -339,6 +352,8 @@ impl Plane {
         }
         if reason == MoveReason::Kept {
             // Its first pool, not another one; but perhaps not the one that is meant for it.
+            let wanted_at = ready_for.map_or(began, |ready_for| ready_for.1);
+            self.drill_switched(key, to, reason, now.since_us(wanted_at));
             return self.look_again(key);
         }
         let Some(pair) = self.pairs.get_mut(key) else { return };
@@ -403,7 +418,7 @@ impl Plane {
         if pair.moves.close_at <= now {
             return self.let_go(key);
         }
-        let is_busy = self.moves_under_way >= UNDER_WAY_COUNT_MAX;
+        let is_busy = self.moves_under_way >= UNDER_WAY_COUNT_MAX || self.descriptors_run_short(key);
         match self.ask_course(key, Course::due) {
             Some(Due::Find) => self.find_pool(key),
             Some(Due::Move(..)) if is_busy => {

@@ -28,6 +28,7 @@ use super::{Mail, Seed};
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::counters::{Counter, CounterWriter};
+use crate::descriptors::Descriptors;
 use crate::dice::Dice;
 use crate::latency::Recorder;
 use crate::news::desk::Desk;
@@ -70,6 +71,7 @@ pub(super) struct Plane {
     pub(super) counters: CounterWriter,
     pub(super) latency: Recorder,
     pub(super) admission: Admission,
+    pub(super) descriptors: Descriptors,
     pub(super) pools: PoolsView,
     pub(super) reports: Reports,
     pub(super) pool_counters: PoolCounterWriter,
@@ -155,6 +157,7 @@ impl Plane {
             counters,
             latency,
             admission: seed.admission,
+            descriptors: Descriptors::new(),
             pools: seed.pools,
             reports: seed.reports,
             pool_counters: seed.pool_counters,

@@ -8,6 +8,8 @@ use thiserror::Error;
 
 /// Descriptors of a pair: the miner's and the pool's.
 const DESCRIPTORS_PER_PAIR: u64 = 2;
+/// The same while the miner moves: the next pool's as well, and for a while the last one's.
+const DESCRIPTORS_PER_MOVING_PAIR: u64 = 3;
 /// Descriptors of a shard beside its listeners: its ring, the three of its glommio executor, event and timer descriptors.
 const DESCRIPTORS_PER_SHARD: u64 = 32;
 /// Descriptors of the rest of the process: log, ledger, admin connections, name look-ups, signals; and pairs that are
@@ -47,12 +49,19 @@ pub struct Needs {
     pub listeners_count: usize,
     /// Spare connections that each of them keeps at most.
     pub spares_count: usize,
+    /// Whether there are several pools for miners to move between.
+    pub may_move: bool,
 }
 
 impl Needs {
-    /// Open files and sockets at the worst.
+    /// Open files and sockets while every miner mines, and none moves: below that, miners are refused.
     pub fn descriptors(&self) -> u64 {
         (self.connections_max as u64).saturating_mul(DESCRIPTORS_PER_PAIR).saturating_add(self.overhead())
+    }
+
+    /// The same at the worst: all miners move at the same time.
+    pub fn descriptors_at_most(&self) -> u64 {
+        (self.connections_max as u64).saturating_mul(self.per_pair_at_most()).saturating_add(self.overhead())
     }
 
     /// Locked memory, in bytes.
@@ -60,9 +69,18 @@ impl Needs {
         (self.shards_count as u64).saturating_mul(MEMLOCK_BYTES_PER_SHARD).max(MEMLOCK_BYTES_MIN)
     }
 
-    /// The most connections that so many descriptors allow.
+    /// The most connections that so many descriptors allow, if few move at the same time.
     pub fn connections_within(&self, descriptors: u64) -> usize {
         (descriptors.saturating_sub(self.overhead()) / DESCRIPTORS_PER_PAIR) as usize
+    }
+
+    /// The same if all may.
+    pub fn moving_within(&self, descriptors: u64) -> usize {
+        (descriptors.saturating_sub(self.overhead()) / self.per_pair_at_most()) as usize
+    }
+
+    fn per_pair_at_most(&self) -> u64 {
+        if self.may_move { DESCRIPTORS_PER_MOVING_PAIR } else { DESCRIPTORS_PER_PAIR }
     }
 
     fn overhead(&self) -> u64 {
@@ -132,8 +150,13 @@ pub fn judge(resource: Resource, limit: Limit, needed: u64) -> Judgement {
 mod tests {
     use super::*;
 
-    const NEEDS: Needs =
-        Needs { connections_max: 10_000, shards_count: 8, listeners_count: 2, spares_count: 0 };
+    const NEEDS: Needs = Needs {
+        connections_max: 10_000,
+        shards_count: 8,
+        listeners_count: 2,
+        spares_count: 0,
+        may_move: false,
+    };
 
     #[test]
     fn a_pair_takes_two_descriptors_and_everything_else_comes_on_top() {
@@ -142,13 +165,20 @@ mod tests {
         assert_eq!(NEEDS.connections_within(NEEDS.descriptors() - 1), 9_999);
         assert_eq!(NEEDS.connections_within(100), 0);
         assert_eq!(Needs { spares_count: 5, ..NEEDS }.descriptors(), NEEDS.descriptors() + 8 * 5);
+        assert_eq!(NEEDS.descriptors_at_most(), NEEDS.descriptors(), "one pool");
+        let several = Needs { may_move: true, ..NEEDS };
+        assert_eq!(several.descriptors(), NEEDS.descriptors());
+        assert_eq!(several.descriptors_at_most(), NEEDS.descriptors() + 10_000);
+        assert_eq!(several.moving_within(several.descriptors_at_most()), 10_000);
+        assert_eq!(several.moving_within(several.descriptors_at_most() - 1), 9_999);
         let absurd = Needs {
             connections_max: usize::MAX,
             shards_count: usize::MAX,
             listeners_count: usize::MAX,
             spares_count: usize::MAX,
+            may_move: true,
         };
-        assert_eq!(absurd.descriptors(), u64::MAX);
+        assert_eq!((absurd.descriptors(), absurd.descriptors_at_most()), (u64::MAX, u64::MAX));
     }
 
     #[test]

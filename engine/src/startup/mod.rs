@@ -61,23 +61,28 @@ pub fn check(settings: &mut Settings, is_max_chosen: bool) -> Result<Vec<String>
         shards_count: settings.shards.map_or_else(cores_count, std::num::NonZeroUsize::get),
         listeners_count: settings.listeners.len(),
         spares_count: spares_count(settings),
+        may_move: settings.pools.len() > 1,
     };
     let mut errors = Vec::new();
     let mut notes = Vec::new();
     errors.extend(io_uring::judge(io_uring::evidence()).err().map(StartupError::IoUring));
-    match ensure(Resource::Descriptors, needs.descriptors()) {
+    match ensure(Resource::Descriptors, needs.descriptors_at_most()) {
         Ok(None) => {}
         Ok(Some(limit)) => {
             let connections_max = needs.connections_max;
             let possible = needs.connections_within(limit.hard);
-            if is_max_chosen || possible == 0 {
+            let lowered = needs.moving_within(limit.hard);
+            if if is_max_chosen { possible < connections_max } else { lowered == 0 } {
+                let limit = TooLow { needed: needs.descriptors(), ..limit };
                 errors.push(StartupError::Descriptors { connections_max, possible, limit });
             } else {
                 errors.extend(ensure(Resource::Descriptors, limit.hard).err());
-                lower_connections_max(settings, possible);
-                notes.push(format!(
-                    "limits.connections_max is {possible} instead of {connections_max}: {limit}"
-                ));
+                notes.push(if is_max_chosen {
+                    format!("not all miners can move to another pool at the same time: {limit}")
+                } else {
+                    lower_connections_max(settings, lowered);
+                    format!("limits.connections_max is {lowered} instead of {connections_max}: {limit}")
+                });
             }
         }
         Err(error) => errors.push(error),
@@ -189,6 +194,7 @@ mod tests {
             shards_count: 1,
             listeners_count: settings.listeners.len(),
             spares_count: 0,
+            may_move: false,
         };
         assert!(soft.is_none_or(|soft| soft >= needs.descriptors()), "the soft limit was raised: {soft:?}");
     }

@@ -124,3 +124,31 @@ fn a_drill_under_way_when_adit_stops_is_in_the_ledger() {
     let told: String = rows.query_row(stopped, [], |row| row.get(0)).expect("an event of the drill");
     assert!(told.contains(" 100 of 200 chosen moved to "), "{told}");
 }
+
+#[test]
+fn miners_that_cannot_be_switched_live_are_closed_for_it_only_on_request_and_told_apart() {
+    const CLOSED: u64 = MINERS - SWITCHABLE;
+    let (scene, operator, _) = Scene::with_operators();
+    operator.command("/drill", r#"{"percent":100,"hold_seconds":600,"reconnect":true}"#);
+    let away = wait_for(&operator, "away");
+    let counts = ["chosen", "moved", "closed", "reconnected", "not_live", "failed", "diverted", "gone"];
+    let counts = counts.map(|field| number(&away, field));
+    assert_eq!(counts, [MINERS, MINERS, CLOSED, CLOSED, 0, 0, 0, 0], "{away}");
+    wait_for_standby(&scene, MINERS);
+    operator.command("/drill", r#"{"action":"cancel"}"#);
+    let over = wait_for(&operator, "over");
+    assert_eq!(
+        ["returned", "reconnected_back"].map(|field| number(&over, field)),
+        [MINERS, CLOSED],
+        "{over}"
+    );
+    let times = ["switch_time", "return_time", "reconnect_time", "reconnect_back_time"];
+    let times = times.map(|time| number(&over[time], "count"));
+    assert_eq!(times, [SWITCHABLE, SWITCHABLE, CLOSED, CLOSED], "{over}");
+    wait_for_standby(&scene, 0);
+    let ended = scene.end();
+    assert_eq!(ended.report.closes, 2 * CLOSED, "there and back");
+    for (miner, moves) in ended.moves() {
+        assert!(matches!(moves, (2, 0) | (0, 2)), "miner {miner}: {moves:?}");
+    }
+}
