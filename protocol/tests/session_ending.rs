@@ -3,7 +3,7 @@
 mod rig;
 
 use adit_protocol::event::{CloseReason, Event, Gone, Outcome, Side, Wire};
-use adit_protocol::limits::{MINER_LINE_BYTES_MAX, POOL_LINE_BYTES_MAX};
+use adit_protocol::limits::{HELD_BYTES_MAX, MINER_LINE_BYTES_MAX, POOL_LINE_BYTES_MAX};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Session, SessionSettings};
 use rig::{Rig, shared_with};
@@ -191,4 +191,27 @@ fn nothing_is_said_after_the_end() {
     rig.call(|session, cx| session.end(CloseReason::Stopping, Moment(0), cx));
     assert_eq!((rig.take_miner(), rig.take_pool(), rig.events.len()), (String::new(), String::new(), 0));
     assert_eq!(rig.session.deadline(&rig.shared.settings), Moment::NEVER);
+}
+
+#[test]
+fn a_verdict_that_finds_no_room_among_what_waits_is_told_all_the_same() {
+    let mut rig = Rig::default();
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"m\"]}\n");
+    rig.connected(Wire::A);
+    rig.miner("{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
+    rig.miner(&submit("4", "a.b"));
+    rig.miner(&submit("5", "a.b"));
+    // All of it waits for the answer to subscribe, which never comes.
+    rig.pool("{\"id\":1001,\"result\":true,\"error\":null}\n{\"id\":1002,\"result\":true,\"error\":null}\n");
+    let words = "y".repeat(HELD_BYTES_MAX - 200);
+    rig.pool(&format!("{{\"id\":null,\"method\":\"client.show_message\",\"params\":[\"{words}\"]}}\n"));
+    assert_eq!((rig.take_miner(), rig.finished()), (String::new(), None));
+    rig.pool(&format!("{{\"id\":1003,\"result\":true,\"error\":null,\"words\":\"{}\"}}\n", "y".repeat(200)));
+    assert_eq!(rig.finished(), Some(CloseReason::NoPool));
+    let told = rig.take_miner();
+    for id in ["1", "2", "4", "5"] {
+        assert_eq!(told.matches(&format!("{{\"id\":{id},")).count(), 1, "{told}");
+    }
+    let accepted = rig.shares().iter().filter(|share| share.outcome == Outcome::Accepted).count();
+    assert_eq!((accepted, told.matches("\"result\":true").count()), (2, 3), "both shares, and the name");
 }

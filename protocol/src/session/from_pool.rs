@@ -170,18 +170,16 @@ impl Session {
         if self.hold.is_empty() && blocker.is_none_or(|blocker| id < blocker) {
             return splice(cx.to_miner, message.line, change);
         }
-        self.hold_answer(id, cx, message.line.len() + miner_id.len() + 1, |out| {
-            splice(out, message.line, change);
-        });
+        self.hold_answer(id, cx, |out| splice(out, message.line, change));
     }
 
-    /// Keeps an answer until those before it are given, and gives what can be given.
+    /// Keeps an answer until those before it are given, and gives what can be given. The request is closed, so its answer is
+    /// never without room: what waits for too long is answered by us then.
     #[cold]
-    fn hold_answer(&mut self, id: u32, cx: &mut Context<'_>, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.make_room(bytes, cx) {
-            self.hold.push(Some(id), write);
-            self.release_held(cx);
-        }
+    fn hold_answer(&mut self, id: u32, cx: &mut Context<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+        self.hold.push(Some(id), write);
+        self.release_held(cx);
+        self.make_room(0, cx);
     }
 
     /// Gives the miner what need not wait any more.

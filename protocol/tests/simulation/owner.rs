@@ -200,8 +200,9 @@ impl World {
         self.adopted += 1;
         self.ahead += usize::from(self.lanes[lane].current.is_none());
         self.lanes[lane].connected_once = true;
-        for line in std::mem::take(&mut self.connections[number].backlog) {
-            self.transmit_from_pool(number, line.as_bytes(), None);
+        // At once: what is still on its way is behind it.
+        for piece in std::mem::take(&mut self.connections[number].backlog) {
+            self.deliver(number, piece.as_bytes(), None)?;
         }
         Ok(())
     }

@@ -411,7 +411,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, connection: usize, bytes: &[u8], verdict: Option<bool>) -> Result<(), String> {
+    pub fn deliver(&mut self, connection: usize, bytes: &[u8], verdict: Option<bool>) -> Result<(), String> {
         let there = &mut self.connections[connection];
         if there.lane.is_none() && !there.gone {
             there.backlog.push(String::from_utf8_lossy(bytes).into_owned());
@@ -466,7 +466,7 @@ impl World {
     }
 
     /// The marks travel with the last piece.
-    pub fn transmit_from_pool(&mut self, connection: usize, bytes: &[u8], verdict: Option<bool>) {
+    fn transmit_from_pool(&mut self, connection: usize, bytes: &[u8], verdict: Option<bool>) {
         let there = &self.connections[connection];
         if there.gone {
             return;
