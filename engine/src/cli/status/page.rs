@@ -59,14 +59,15 @@ impl Page<'_> {
         // Padded before it is coloured: colours have no width.
         let state = self.coloured(colour, &format!("{:<9}", pool.state.label()));
         let accepted = percent(pool.shares.accepted, pool.shares.total());
+        let verdicts = &pool.verdict_time;
+        let p99 = if verdicts.count == 0 { "–".to_owned() } else { Micros(verdicts.p99_us).to_string() };
         write!(
             f,
-            "pool {:<NAME_CHARS$} {state} {:>7} {:<11}  {:>12}  {accepted} accepted  p99 {}",
+            "pool {:<NAME_CHARS$} {state} {:>7} {:<11}  {:>12}  {accepted} accepted  p99 {p99}",
             pool.name,
             Count(pool.connections),
             if pool.connections == 1 { "connection" } else { "connections" },
-            Hashes(pool.hashrate.m5),
-            Micros(pool.verdict_time.p99_us)
+            Hashes(pool.hashrate.m5)
         )?;
         if pool.standby > 0 {
             write!(f, "  {} stand ready", Count(pool.standby))?;
@@ -345,7 +346,10 @@ mod tests {
         let told = "wanted 75.0 %, has 74.2 % ± 2.1 % of the hashrate, 75.0 % ± 1.4 % of the workers\n";
         assert!(text.contains(told), "{text}");
         assert!(text.contains("12 live switches to it, p50 31.0 ms, p99 45.0 ms\n"), "{text}");
-        assert!(text.contains("wanted 0.0 %\n"), "nobody is there: {text}");
+        assert!(
+            text.contains("– accepted  p99 –\n") && text.contains("wanted 0.0 %\n"),
+            "nobody is there: {text}"
+        );
         let [first, second] = pools;
         let pools = [first, Pool { priority: 2, ..second }];
         let text = Page { verdict: &verdict, stats: &stats, pools: &pools, drill: None, has_colours: false }
