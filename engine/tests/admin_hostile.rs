@@ -16,6 +16,8 @@ use adit_loadtest::wait;
 const MINERS_COUNT: usize = 5;
 /// Clients that connect and say nothing, or only the beginning of something.
 const IDLE_COUNT: usize = 1_000;
+/// Descriptors for all else.
+const OTHER_DESCRIPTORS: usize = DEAF_COUNT + 300;
 /// Shares that all of them find together.
 const SHARES_PER_SECOND: f64 = 100.0;
 /// Shares that are accepted while they are all there.
@@ -42,7 +44,13 @@ fn client(admin: SocketAddr, said: &[u8]) -> TcpStream {
 
 #[test]
 fn miners_mine_whatever_http_clients_do() {
-    raise_descriptor_limit(4 * IDLE_COUNT as u64);
+    let descriptors = raise_descriptor_limit((IDLE_COUNT + OTHER_DESCRIPTORS) as u64) as usize;
+    let idle_count = IDLE_COUNT.min(descriptors.saturating_sub(OTHER_DESCRIPTORS));
+    if idle_count < IDLE_COUNT {
+        println!(
+            "SHRUNK: {idle_count} clients instead of {IDLE_COUNT}, for there are {descriptors} descriptors"
+        );
+    }
     let pool = ScriptedPool::start(Script::default()).expect("a pool");
     let url = pool.url();
     let arguments = [
@@ -67,7 +75,7 @@ fn miners_mine_whatever_http_clients_do() {
     let resident_before = adit.usage().expect("usage").resident_kib;
 
     let part = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n";
-    let mut clients: Vec<_> = (0..IDLE_COUNT).map(|n| client(admin, &part[..n % part.len()])).collect();
+    let mut clients: Vec<_> = (0..idle_count).map(|n| client(admin, &part[..n % part.len()])).collect();
     let pipelined = b"GET /stats/workers HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
     let oversized = [&b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "[..], &vec![b'a'; 64 * 1024]].concat();
     let smuggled = b"POST /drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";

@@ -5,21 +5,33 @@
 mod support;
 
 use std::fs::File;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use adit::counters::Counter;
 use adit::settings::FailoverSettings;
 use adit_admin::view::PoolState;
 use adit_protocol::pool::PoolId;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::*;
+
+/// As many as these tests let the process have: all of them are taken, and a process may be allowed a million.
+const DESCRIPTORS_MAX: u64 = 1_024;
 
 /// Whose turn it is to take them.
 static DESCRIPTORS: Mutex<()> = Mutex::new(());
 
+fn take_turn() -> MutexGuard<'static, ()> {
+    let turn = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let limit = getrlimit(Resource::Nofile);
+    let current = Some(limit.current.map_or(DESCRIPTORS_MAX, |soft| soft.min(DESCRIPTORS_MAX)));
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+    turn
+}
+
 #[test]
 fn a_pool_that_no_socket_is_left_for_is_not_dead() {
-    let _all = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _all = take_turn();
     let adit = adit(accepting_pool(), |settings| settings.failover = FailoverSettings::default());
     let mut miner = Peer::connect(address(&adit));
     wait_until("the miner is accepted", || adit.counters().get(Counter::Accepted) == 1);
@@ -39,7 +51,7 @@ fn a_pool_that_no_socket_is_left_for_is_not_dead() {
 
 #[test]
 fn adit_outlives_a_lack_of_descriptors_without_spinning() {
-    let _all = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _all = take_turn();
     let adit = adit(accepting_pool(), |_| {});
     let mut fillers: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(File::open("/dev/null").is_err());

@@ -5,7 +5,7 @@ mod common;
 use std::net::SocketAddr;
 
 use adit_loadtest::audit::Audit;
-use adit_loadtest::peer::PATIENCE;
+use adit_loadtest::peer::{PATIENCE, has_ipv6};
 use adit_loadtest::process::Adit;
 use adit_loadtest::scripted_pool::{Script, ScriptedPool};
 use adit_loadtest::sim_miner::{Fleet, FleetConfig, FleetReport, Pace};
@@ -40,6 +40,9 @@ fn mine_everywhere(adit: &Adit) -> Vec<FleetReport> {
 
 #[test]
 fn listeners_of_both_families_serve_a_pool_of_either() {
+    if !has_ipv6() {
+        return;
+    }
     for pool_address in ["[::1]:0", "127.0.0.1:0"] {
         let pool_address: SocketAddr = pool_address.parse().unwrap();
         let pool = ScriptedPool::start_at(pool_address, Script::default()).unwrap();

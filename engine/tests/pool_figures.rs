@@ -12,12 +12,14 @@ use adit_loadtest::process::Adit;
 use adit_loadtest::scripted_pool::{PoolLog, Rule, Script, ScriptedPool};
 use adit_loadtest::sim_miner::{Fleet, FleetConfig, FleetReport, Pace, Style};
 use adit_loadtest::wait;
-use common::{PATIENCE, adit};
+use common::{PATIENCE, adit, may_have_descriptors};
 use serde_json::Value;
 
 const MINERS: usize = 60;
 /// Miners of the test of the split.
 const WORKERS: usize = 1_000;
+/// What Adit may need for so many: two each, a third one while a worker is moved.
+const DESCRIPTORS: u64 = 3 * WORKERS as u64 + 600;
 /// What the heavier pool is to have: weight 3 of 4.
 const HEAVIER: f64 = 0.75;
 const STALE: &str = r#"{"id":$id,"result":null,"error":[21,"Job not found",null]}"#;
@@ -212,6 +214,9 @@ fn a_pool_that_dies_has_its_probes_and_changes_in_its_history_and_the_other_one_
 
 #[test]
 fn the_split_of_a_thousand_workers_is_told_by_workers_and_within_its_standard_error_by_hashrate() {
+    if !may_have_descriptors(DESCRIPTORS) {
+        return;
+    }
     let scripts = [Script::default(), Script { tag: "b0".into(), ..Script::default() }];
     let scene = Scene::start(scripts, &["pools.0.weight=3", "pools.1.weight=1"]);
     let fleet = scene.fleet(WORKERS, 400.0);

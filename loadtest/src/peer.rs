@@ -14,6 +14,15 @@ use crate::wait;
 /// How long a peer waits for what should come at once, on a machine that has other things to do as well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether this machine has IPv6 on its loopback; says so if a part of a test is skipped for it.
+pub fn has_ipv6() -> bool {
+    let has = TcpListener::bind("[::1]:0").is_ok();
+    if !has {
+        println!("SKIPPED: what needs IPv6, for this machine has none");
+    }
+    has
+}
+
 /// What a peer hears when it listens for a while.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Heard {

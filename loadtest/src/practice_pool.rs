@@ -30,6 +30,7 @@ use thiserror::Error;
 
 pub use book::{PracticePoolStats, WorkerShares};
 
+use crate::process::{DESCRIPTORS_WANTED, raise_descriptor_limit};
 use crate::scripted_pool::PoolLog;
 use book::Book;
 use desk::Desk;
@@ -132,6 +133,7 @@ impl PracticePool {
     /// Starts a pool in a thread of its own.
     pub fn start(config: PracticePoolConfig) -> Result<Self, PracticePoolError> {
         check(&config)?;
+        raise_descriptor_limit(DESCRIPTORS_WANTED);
         let listen = config.listen;
         let failed = |error| PracticePoolError::Io(listen, error);
         let listener = TcpListener::bind(listen).map_err(failed)?;

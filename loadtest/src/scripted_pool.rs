@@ -23,6 +23,8 @@ use mio::Waker;
 use parking_lot::{Mutex, MutexGuard};
 use socket2::SockRef;
 
+use crate::process::{DESCRIPTORS_WANTED, raise_descriptor_limit};
+
 pub use habit::Habit;
 pub use script::{Act, FirstJob, Rule, Script};
 use seen::Book;
@@ -77,6 +79,7 @@ impl ScriptedPool {
         script: Script,
         journal: impl FnOnce(SocketAddr) -> io::Result<Option<Box<dyn Write + Send>>>,
     ) -> io::Result<Self> {
+        raise_descriptor_limit(DESCRIPTORS_WANTED);
         let listener = TcpListener::bind(address)?;
         // The standard library asks for a queue of 128: a farm that comes at once would wait a second for its next try.
         SockRef::from(&listener).listen(LISTEN_QUEUE)?;

@@ -24,6 +24,7 @@ use mio::Waker;
 pub use report::{Answer, Arrival, FleetReport, Progress, SUBMITS_KEPT_MAX, SubmitMade};
 pub use style::{CLIENT_HELLO, STYLES, Style};
 
+use crate::process::{DESCRIPTORS_WANTED, raise_descriptor_limit};
 use crate::wait;
 
 /// How often a fleet submits.
@@ -137,6 +138,7 @@ struct Crew {
 impl Fleet {
     /// Starts the miners; they connect from now on.
     pub fn start(config: &FleetConfig) -> io::Result<Self> {
+        raise_descriptor_limit(DESCRIPTORS_WANTED);
         let progress = Arc::new(Progress::default());
         if let Pace::PerSecond(rate) = config.pace {
             progress.set_rate(rate);

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use adit_loadtest::peer::has_ipv6;
+
 use super::buffers::{BUFFER_BYTES, OFFERED_COUNT_MIN};
 use super::completion::{Errno, Received};
 use super::*;
@@ -294,9 +296,10 @@ fn end_of_stream_and_cancelling_end_a_receive() {
 #[test]
 fn connects_and_accepts() {
     let mut ring = ring(SMALL);
-    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let listener = TcpListener::bind(if has_ipv6() { "[::1]:0" } else { "127.0.0.1:0" }).unwrap();
     ring.accept(listener.as_fd(), token(1));
-    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    let domain = socket2::Domain::for_address(listener.local_addr().unwrap());
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
     ring.connect(socket.as_fd(), listener.local_addr().unwrap(), token(2));
     let (mut connected, mut accepted) = (false, None);
     run(&mut ring, |_, completion| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adit_loadtest::json_line::JsonLine;
 use adit_loadtest::peer::{Peer, PeerListener};
-use adit_loadtest::process::Adit;
+use adit_loadtest::process::{Adit, raise_descriptor_limit};
 
 /// How long what should come at once may take on a busy machine.
 pub const PATIENCE: Duration = adit_loadtest::peer::PATIENCE;
@@ -41,6 +41,15 @@ pub fn adit(pool_url: &str, more: &[&str]) -> Adit {
     }
     arguments.extend(more);
     Adit::start(&binary(), &arguments).expect("adit starts")
+}
+
+/// Whether this process, and whatever it starts, may have so many descriptors; says so if a test is skipped for it.
+pub fn may_have_descriptors(wanted: u64) -> bool {
+    let descriptors = raise_descriptor_limit(wanted);
+    if descriptors < wanted {
+        println!("SKIPPED: {wanted} descriptors are needed, and this process may have {descriptors}");
+    }
+    descriptors >= wanted
 }
 
 /// The URL of a pool driven by hand.

@@ -3,8 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use adit::counters::Counter;
@@ -84,10 +83,18 @@ fn a_pool_is_paused_while_its_miner_does_not_read_and_nothing_is_lost() {
     stop(adit);
 }
 
-/// A pool that answers its first share while it is paused, and resets the connection behind the answer. Tells when it
-/// has done so, as soon as `paused` allowed it to.
-fn pool_that_answers_and_resets(paused: Receiver<()>, done: Sender<()>) -> std::net::SocketAddr {
-    let paused = Mutex::new(paused);
+/// What Adit has counted so far.
+type Counted = Box<dyn Fn(Counter) -> u64 + Send + Sync>;
+
+/// A pool that is paused, then answers its first share, as soon as `go` allows it to, and resets the connection behind the
+/// answer. Tells when it has done so. It looks at Adit's own counters: what waits in the kernels while it is paused must be
+/// little, or the answer would find no room there and be lost with the reset.
+fn pool_that_answers_and_resets(
+    counted: Arc<OnceLock<Counted>>,
+    go: Receiver<()>,
+    done: Sender<()>,
+) -> std::net::SocketAddr {
+    let go = Mutex::new(go);
     pool(move |mut peer| {
         let mut submit = None;
         let mut flood = false;
@@ -100,13 +107,17 @@ fn pool_that_answers_and_resets(paused: Receiver<()>, done: Sender<()>) -> std::
             peer.answer(&line)?;
         }
         let Some(submit) = submit else { return Ok(()) };
-        let paused = paused.lock().unwrap();
         let jobs: String = (0..JOBS_PER_WRITE).map(|n| job(n) + "\n").collect();
-        while paused.try_recv().is_err() {
-            // With the receive at rest, what the kernels hold is little: it must not fill the window.
+        let count = |counter| counted.get().map_or(0, |counted| counted(counter));
+        let mut sent = 0;
+        while count(Counter::Pauses) == 0 {
             peer.stream.write_all(jobs.as_bytes())?;
-            thread::sleep(Duration::from_millis(2)); // the pace of the flood
+            sent += jobs.len() as u64;
+            wait_until("they are read, or it is paused", || {
+                count(Counter::BytesFromPools) >= sent || count(Counter::Pauses) > 0
+            });
         }
+        go.lock().unwrap().recv_timeout(LIMIT).unwrap();
         peer.answer(&submit)?;
         socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO))?;
         drop(peer);
@@ -116,17 +127,20 @@ fn pool_that_answers_and_resets(paused: Receiver<()>, done: Sender<()>) -> std::
 
 #[test]
 fn a_verdict_that_came_before_a_reset_reaches_the_miner_though_a_send_finds_the_reset_first() {
-    let (tell_paused, paused) = mpsc::channel();
+    let (tell_to_go, go) = mpsc::channel();
     let (done, is_done) = mpsc::channel();
-    let adit = adit(pool_that_answers_and_resets(paused, done), |settings| {
+    let counted = Arc::new(OnceLock::<Counted>::new());
+    let adit = adit(pool_that_answers_and_resets(counted.clone(), go, done), |settings| {
         settings.limits.output_bytes_max = 16 << 20;
     });
+    let figures = adit.figures().clone();
+    assert!(counted.set(Box::new(move |counter| figures.counters().get(counter))).is_ok());
     let mut miner = stalled_miner(&adit);
     miner.submit(3).unwrap();
     wait_until("the pool is paused", || adit.counters().get(Counter::Pauses) > 0);
     // The shard has turned since, so the receive is at rest.
     drop(Peer::miner(&adit));
-    tell_paused.send(()).unwrap();
+    tell_to_go.send(()).unwrap();
     is_done.recv_timeout(LIMIT).unwrap();
     miner.submit(4).unwrap();
     let mut answers = Vec::new();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use adit::counters::Counter;
 use adit::supervisor::Running;
 use adit::supervisor::{StartError, Supervisor};
+use adit_loadtest::peer::has_ipv6;
 use adit_protocol::event::{CloseReason, Outcome};
 
 use crate::support::*;
@@ -28,7 +29,8 @@ fn a_share_goes_up_and_its_verdict_comes_down() {
 fn two_shards_both_serve_every_listener() {
     let adit = adit(accepting_pool(), |settings| {
         settings.shards = Some(2.try_into().unwrap());
-        settings.listeners.push("[::1]:0".parse().unwrap());
+        let other = if has_ipv6() { "[::1]:0" } else { "127.0.0.2:0" };
+        settings.listeners.push(other.parse().unwrap());
     });
     assert_eq!(adit.listen_addrs().len(), 2);
     let mut miners: Vec<_> = (0..64).map(|n| Peer::connect(adit.listen_addrs()[n % 2])).collect();

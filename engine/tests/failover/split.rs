@@ -8,10 +8,12 @@ use adit_loadtest::process::Adit;
 use adit_loadtest::sim_miner::{Fleet, FleetConfig, Pace, Style};
 use adit_loadtest::wait;
 
-use crate::common::{PATIENCE, adit};
+use crate::common::{PATIENCE, adit, may_have_descriptors};
 use crate::support::{fleet_config, main_looks, pool, standby_looks};
 
 const WORKERS: u64 = 1_000;
+/// What Adit may need for so many: two each, a third one while a worker is moved.
+const DESCRIPTORS: u64 = 3 * WORKERS + 600;
 /// What the heavier pool is to have: weight 3 of 4.
 const HEAVIER: f64 = 0.75;
 const OFF_MAX: f64 = 0.03;
@@ -86,6 +88,9 @@ impl Round {
 
 #[test]
 fn a_thousand_workers_are_split_by_weight_within_three_percent_and_keep_their_pool() {
+    if !may_have_descriptors(DESCRIPTORS) {
+        return;
+    }
     let shared = Shared::start();
     // They say their name in the first write, so they come where they belong.
     let [before, after] = [(); 2].map(|()| shared.round(Style::EspMiner));
@@ -99,6 +104,9 @@ fn a_thousand_workers_are_split_by_weight_within_three_percent_and_keep_their_po
 
 #[test]
 fn miners_that_cannot_be_moved_are_split_by_weight_once_their_names_are_known() {
+    if !may_have_descriptors(DESCRIPTORS) {
+        return;
+    }
     let shared = Shared::start();
     // They give their name too late, and all come from one address.
     shared.round(Style::Cgminer);

@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use adit_loadtest::process::{DESCRIPTORS_WANTED, raise_descriptor_limit};
 use clap::{Parser, Subcommand};
 
 /// An objective was missed, or something failed.
@@ -43,7 +44,9 @@ enum Command {
 
 /// Does what the process's arguments say.
 pub(crate) fn main() -> ExitCode {
-    match Cli::parse().command {
+    let arguments = Cli::parse();
+    raise_descriptor_limit(DESCRIPTORS_WANTED);
+    match arguments.command {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Compare(arguments) => compare::execute(&arguments),
         Command::Impact(arguments) => impact::execute(&arguments),
