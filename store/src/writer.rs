@@ -357,9 +357,15 @@ impl Drop for ReportDeath {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use adit_protocol::event::Outcome;
+    use adit_protocol::verdict::RejectClass;
+
     use super::*;
     use crate::names::Names;
+    use crate::outbox::{OutboxLimits, outbox};
+    use crate::record::{PoolKey, ReasonKey, SessionKey, ShareRow, WorkerKey};
     use crate::retention::Retention;
+    use crate::sink::{Maintained, Trouble};
     use crate::sqlite::SqliteSink;
 
     /// How far the clock of the test is ahead.
@@ -389,5 +395,95 @@ mod tests {
             db.query_row(events, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
         assert_eq!((event.0, &*event.1, &*event.2), (1, CLOCK_STEP, "system"));
         assert!(event.3.starts_with("set forward by 3600.0"), "{}", event.3);
+    }
+
+    /// Fails every piece, in turn after it was filed and before.
+    struct Flaky {
+        sink: SqliteSink,
+        pieces: u32,
+    }
+
+    impl LedgerSink for Flaky {
+        fn position(&self) -> Position {
+            self.sink.position()
+        }
+
+        fn prepare(&mut self, batch: &Batch) -> Result<(), SinkError> {
+            self.pieces += 1;
+            let error = SinkError { trouble: Trouble::Other, message: "for the test".into() };
+            if self.pieces.is_multiple_of(2) { Err(error) } else { self.sink.prepare(batch).and(Err(error)) }
+        }
+
+        fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+            self.sink.write(batch)
+        }
+
+        fn reopen(&mut self) -> Result<(), SinkError> {
+            self.sink.reopen()
+        }
+
+        fn maintain(&mut self, now_us: u64, budget: Duration) -> Result<Maintained, SinkError> {
+            self.sink.maintain(now_us, budget)
+        }
+
+        fn finish(&mut self) -> Result<(), SinkError> {
+            self.sink.finish()
+        }
+    }
+
+    /// What a piece filed before it failed must not be there twice, nor be missing because it was filed.
+    #[test]
+    fn a_piece_that_fails_is_written_with_its_batch_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        let names = Arc::new(Names::default());
+        let forever = Retention { shares_days: 0, rollups_days: 0, bytes_max: 0 };
+        let sink = SqliteSink::open(&path, Arc::clone(&names), forever).unwrap();
+        let (mut outbox, inbox) = outbox(Arc::clone(&names), OutboxLimits::default());
+        let (health, stop) = (Arc::new(Health::default()), Arc::new(StopSignal::default()));
+        let mut writer =
+            Writer::new(Flaky { sink, pieces: 0 }, vec![inbox], Arc::clone(&health), Arc::clone(&stop));
+        for round in 0..4 {
+            for n in 0..100 {
+                let (outcome, class) = match n % 50 {
+                    0 => (Outcome::Rejected, Some(RejectClass::Stale)),
+                    _ => (Outcome::Accepted, None),
+                };
+                outbox.push(ShareRow { outcome, class, ..row(names.worker(&format!("a.{}", n % 7))) });
+            }
+            assert!(!writer.file_piece(), "it failed, so the batch is written at once");
+            outbox.push(row(names.worker("b")));
+            assert!(writer.collect() && writer.write());
+            assert_eq!(health.status().rows_written, 101 * (round + 1));
+            assert_eq!(health.status().failures, round + 1);
+        }
+        drop(outbox);
+        stop.set(Instant::now() + Duration::from_secs(20));
+        assert!(writer.run().is_clean());
+        let db = rusqlite::Connection::open(&path).unwrap();
+        let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(number("SELECT count(*) FROM shares"), 404);
+        assert_eq!(number("SELECT count(*) FROM shares WHERE outcome = 1"), 8);
+        assert_eq!(number("SELECT shares_written FROM meta"), 404);
+        assert_eq!(number("SELECT sum(accepted) FROM worker_minutes"), 396);
+        assert_eq!(number("SELECT sum(stale) FROM worker_minutes"), 8);
+    }
+
+    fn row(worker: WorkerKey) -> ShareRow {
+        ShareRow {
+            verdict_us: now_us(),
+            session: SessionKey(1),
+            difficulty: 1_024.0,
+            share_difficulty: f64::NAN,
+            latency_us: 40_000,
+            worker,
+            job: 7,
+            pool: PoolKey::NONE,
+            reason: ReasonKey::NONE,
+            code: 0,
+            outcome: Outcome::Accepted,
+            class: None,
+            block_candidate: false,
+        }
     }
 }
