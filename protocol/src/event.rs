@@ -334,7 +334,7 @@ pub enum Event {
         pool: PoolId,
     },
     /// A pool wants to be connected to in another domain, which is not followed:
-    /// [`take_reconnect`](crate::session::Session::take_reconnect) says where.
+    /// [`take_refused_reconnect`](crate::session::Session::take_refused_reconnect) says where.
     ReconnectRefused {
         /// Which pool.
         pool: PoolId,

@@ -351,7 +351,7 @@ fn a_reconnect_inside_the_pools_domain_is_told_to_the_owner_and_never_to_the_min
     assert_eq!(rig.oddities(), [Oddity::ReconnectHeldBack]);
     assert!(rig.events.contains(&Event::ReconnectRefused { pool: POOL }));
     rig.call(|session, _| {
-        let refused = session.take_reconnect().and_then(|target| target.host);
+        let refused = session.take_refused_reconnect().and_then(|target| target.host);
         assert_eq!(refused.as_deref(), Some("evil.org"), "told, and not followed");
     });
     rig.on(Wire::A, &reconnect("no host"));
@@ -365,6 +365,24 @@ fn a_reconnect_inside_the_pools_domain_is_told_to_the_owner_and_never_to_the_min
         assert_eq!(session.take_reconnect(), None);
     });
     assert_eq!(rig.take_miner(), "");
+}
+
+#[test]
+fn of_two_reconnects_in_one_segment_only_the_one_inside_the_domain_is_ever_told_as_such() {
+    let inside = "{\"id\":null,\"method\":\"client.reconnect\",\"params\":[]}\n";
+    let outside = "{\"id\":null,\"method\":\"client.reconnect\",\"params\":[\"evil.org\",3333,0]}\n";
+    for lines in [[inside, outside], [outside, inside]] {
+        let mut rig = mining();
+        rig.shared.terms.set(POOL, Terms { host: Some("pool.example.com".into()), ..Terms::default() });
+        rig.on(Wire::A, &lines.concat());
+        assert!(rig.events.contains(&Event::Reconnect { wire: Wire::A, pool: POOL }));
+        assert!(rig.events.contains(&Event::ReconnectRefused { pool: POOL }));
+        rig.call(|session, _| {
+            assert_eq!(session.take_reconnect().expect("told").host, None, "the pool's own address");
+            let refused = session.take_refused_reconnect().and_then(|target| target.host);
+            assert_eq!(refused.as_deref(), Some("evil.org"));
+        });
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
 
 use super::moves::UNDER_WAY_COUNT_MAX;
-use super::pair::{Key, Phase};
+use super::pair::{Key, Pair, Phase};
 use super::plane::Plane;
 use super::trail::Deed;
 use crate::resolver::PoolAddresses;
@@ -118,9 +118,8 @@ impl Plane {
 
     /// The pool named a place in another domain.
     pub(super) fn redirect_refused(&mut self, key: Key, pool: PoolId) {
-        let Some(target) = self.pairs.get_mut(key).and_then(|pair| pair.session.take_reconnect()) else {
-            return;
-        };
+        let refused = |pair: &mut Pair| pair.session.take_refused_reconnect();
+        let Some(target) = self.pairs.get_mut(key).and_then(refused) else { return };
         let (host, port) = (target.host.unwrap_or_default(), target.port.unwrap_or_default());
         self.note_refusal(key, pool, "refused, another domain", &format!("{host}:{port}"));
     }

@@ -72,10 +72,12 @@ impl Session {
             return cx.odd(Oddity::ReconnectHeldBack);
         };
         let is_allowed = target.may_leave(cx.shared.terms.of(pool).host.as_deref());
-        self.reconnect = Some(Box::new(target));
+        // Apart, since a pool may say several before its owner asks for the first.
         if is_allowed {
+            self.reconnect = Some(Box::new(target));
             return cx.tell(Event::Reconnect { wire, pool });
         }
+        self.reconnect_refused = Some(Box::new(target));
         cx.odd(Oddity::ReconnectHeldBack);
         cx.tell(Event::ReconnectRefused { pool });
     }

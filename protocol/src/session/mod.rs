@@ -78,8 +78,10 @@ pub struct Session {
     generation: u8,
     /// Jobs that the miner knows by ids of ours.
     aliases: Aliases,
-    /// Where a pool wants to be connected to.
+    /// Where a pool wants to be connected to, within its domain.
     reconnect: Option<Box<Reconnect>>,
+    /// The same, in another domain.
+    reconnect_refused: Option<Box<Reconnect>>,
     /// When the next deadline of a wire beside the current one comes.
     asides_due: Moment,
     /// Until when the session waits for a pool while there is none.
@@ -111,6 +113,7 @@ impl Session {
             generation: 0,
             aliases: Aliases::default(),
             reconnect: None,
+            reconnect_refused: None,
             asides_due: Moment::NEVER,
             wait_until: Moment::NEVER,
             settling: None,
@@ -236,12 +239,18 @@ impl Session {
         self.wait_until = until;
     }
 
-    /// Where the pool of the last [`Event::Reconnect`] or [`Event::ReconnectRefused`] wants to be connected to; told once.
+    /// Where the pool of the last [`Event::Reconnect`] wants to be connected to; told once.
     ///
     /// [`Event::Reconnect`]: crate::event::Event::Reconnect
-    /// [`Event::ReconnectRefused`]: crate::event::Event::ReconnectRefused
     pub fn take_reconnect(&mut self) -> Option<Reconnect> {
         self.reconnect.take().map(|target| *target)
+    }
+
+    /// Where the pool of the last [`Event::ReconnectRefused`] wanted to be connected to: for words, not to go there.
+    ///
+    /// [`Event::ReconnectRefused`]: crate::event::Event::ReconnectRefused
+    pub fn take_refused_reconnect(&mut self) -> Option<Reconnect> {
+        self.reconnect_refused.take().map(|target| *target)
     }
 
     /// When the wait for a pool is over. Never while there is one.
