@@ -47,7 +47,7 @@ counters! {
     BytesFromPools "bytes_from_pools" "Bytes received from pools."
     BytesToMiners "bytes_to_miners" "Bytes given to sockets toward miners, or waiting for them."
     BytesToPools "bytes_to_pools" "Bytes given to sockets toward pools, or waiting for them."
-    BuffersShort "receive_buffers_short" "Receives that waited because no provided buffer was free."
+    BuffersShort "receive_buffers_short" "Receives that waited because all provided buffers were in use."
     SendsShort "sends_short" "Sends that a peer's full window cut short."
     Pauses "receives_paused" "Receives paused because the other side does not read."
     Subscribed "subscribed" "Subscriptions that the pool answered."

@@ -145,9 +145,10 @@ impl BufferRing {
         self.free.len() + usize::from(self.offered_count)
     }
 
-    /// A receive found no buffer: from the next [`BufferRing::publish`] on there are all that are free.
-    pub(super) fn ran_out(&mut self) {
+    /// A receive found no buffer: from the next [`BufferRing::publish`] on there are all that are free. Whether none is.
+    pub(super) fn ran_out(&mut self) -> bool {
         self.taken_count = self.count;
+        self.free.is_empty()
     }
 
     /// Shows the kernel as many buffers as it may want.

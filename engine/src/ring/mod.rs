@@ -166,6 +166,8 @@ pub struct Ring {
     watched: Arc<EventFd>,
     watched_value: Box<[u8; 8]>,
     completions: Vec<Completion>,
+    /// Receives that found no buffer where there was none.
+    shortages: usize,
     failed_sends: Vec<FailedSend>,
     /// An error after which the kernel's state is unknown; reported by [`Ring::enter`].
     broken: Option<io::Error>,
@@ -197,6 +199,7 @@ impl Ring {
             watched,
             watched_value: Box::default(),
             completions: Vec::new(),
+            shortages: 0,
             failed_sends: Vec::new(),
             broken: None,
         };
@@ -280,6 +283,12 @@ impl Ring {
     /// Received bytes, [`LINE_PADDING`](adit_protocol::limits::LINE_PADDING) more behind them, and the arena.
     pub fn lend(&mut self, buffer: &Buffer) -> (&mut [u8], &mut Arena) {
         (self.buffers.bytes(buffer), &mut self.arena)
+    }
+
+    /// How many receives ended since the last question for want of a buffer, all of them being in use. Where there were
+    /// others, only not offered yet, that is no want.
+    pub fn take_shortages(&mut self) -> usize {
+        std::mem::take(&mut self.shortages)
     }
 
     /// Gives received bytes back to the kernel.

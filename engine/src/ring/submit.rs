@@ -26,13 +26,12 @@ enum Entered {
 
 impl Ring {
     /// One round trip: submits everything queued and planned, waits up to `wait` for a completion (`None` does not
-    /// wait, [`UNLIMITED`] does until there is one, the timer's perhaps), and reads all completions. Then the arena is empty, and each planned send is done or in
-    /// [`Ring::take_failed_sends`].
+    /// wait, [`UNLIMITED`] does until there is one, the timer's perhaps), and reads all completions. Then the arena is
+    /// empty, and each planned send is done or in [`Ring::take_failed_sends`].
     ///
     /// An error means that completions were lost or that the ring is unusable: the shard cannot go on.
     pub fn enter(&mut self, wait: Option<Duration>) -> io::Result<()> {
         self.push_planned();
-        self.buffers.publish();
         // What is to be read already must not be waited for.
         let wait = if self.completions.is_empty() { wait } else { None };
         let entered = self.call(wait);
@@ -85,6 +84,7 @@ impl Ring {
 
     /// The enter call. Errors that do not pass are kept in `broken`.
     fn call(&mut self, wait: Option<Duration>) -> Entered {
+        self.buffers.publish();
         let (submitter, mut submissions, _) = self.uring.split();
         submissions.sync();
         let queued = submissions.len() as u32;
@@ -153,7 +153,7 @@ impl Ring {
                             self.buffers.give_back(buffer);
                         }
                         if outcome == Err(Errno::NO_BUFFERS) {
-                            self.buffers.ran_out();
+                            self.shortages += usize::from(self.buffers.ran_out());
                         }
                         outcome.map_or_else(Received::Failed, |_| Received::EndOfStream)
                     }

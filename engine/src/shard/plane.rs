@@ -299,6 +299,10 @@ impl Plane {
             }
         }
         self.completions = completions;
+        let shortages = self.ring.take_shortages();
+        if shortages > 0 {
+            self.counters.add(Counter::BuffersShort, shortages);
+        }
         (has_any, has_rung)
     }
 
@@ -323,11 +327,7 @@ impl Plane {
         let end = pair.end_mut(side);
         end.receiving = false;
         let gone = match received {
-            None | Some(Received::Bytes(_) | Received::Failed(Errno::CANCELLED)) => None,
-            Some(Received::Failed(Errno::NO_BUFFERS)) => {
-                self.counters.count(Counter::BuffersShort);
-                None
-            }
+            None | Some(Received::Bytes(_) | Received::Failed(Errno::CANCELLED | Errno::NO_BUFFERS)) => None,
             Some(Received::EndOfStream) => {
                 end.ended = true;
                 Some(if end.broken { Gone::Broken } else { Gone::Closed })
