@@ -4,6 +4,8 @@
 mod common;
 
 mod conservation;
+#[path = "../../../store/tests/common/disk_witness.rs"]
+mod disk_witness;
 mod durability;
 mod refusals;
 mod restart;

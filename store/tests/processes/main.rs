@@ -5,6 +5,8 @@
 
 mod child;
 mod crash;
+#[path = "../common/disk_witness.rs"]
+mod disk_witness;
 mod full;
 mod parent;
 mod stall;
