@@ -226,3 +226,72 @@ fn a_kept_connection_that_dies_before_the_miner_subscribes_leaves_it_to_another_
         "another mask is told: {heard}"
     );
 }
+
+const SET_MASK: &str = "{\"method\":\"mining.set_version_mask\",\"params\":[\"00800000\"]}\n";
+
+/// A connection whose pool granted a mask to the miner that it was prepared for, and told `behind` later on.
+fn kept_with_mask(rig: &mut Rig, behind: &str) -> Box<Prepared> {
+    rig.ends_without_pool = false;
+    rig.log_in("a.b");
+    rig.miner(CONFIGURE);
+    let granted = "\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"00c00000\"}}\n";
+    rig.pool(&format!("{{\"id\":1002,{granted}"));
+    rig.prepare(Wire::B, SPARE, MoveReason::PoolLost);
+    rig.connected(Wire::B);
+    let answers = "{\"id\":1004,\"result\":[[],\"beef\",8]}\n{\"id\":1005,\"result\":true}\n";
+    let difficulty = "{\"method\":\"mining.set_difficulty\",\"params\":[8]}\n";
+    rig.on(Wire::B, &format!("{{\"id\":1003,{granted}{answers}{difficulty}{JOB}{behind}"));
+    let mut kept = None;
+    rig.call(|session, cx| {
+        kept = session.detach(Wire::B, cx);
+        session.end(CloseReason::PoolClosed, cx.now, cx);
+    });
+    rig.take_pool();
+    rig.take_wire(Wire::B);
+    rig.take_miner();
+    rig.events.clear();
+    kept.expect("prepared")
+}
+
+#[test]
+fn a_mask_that_another_miner_was_granted_does_not_bind_the_one_that_takes_its_connection() {
+    let mut rig = Rig::default();
+    let kept = kept_with_mask(&mut rig, "");
+    back(&mut rig);
+    rig.miner(&format!("{SUBSCRIBE}{}", authorize(5, "a.b")));
+    adopt(&mut rig, kept);
+    assert!(rig.take_miner().ends_with(JOB));
+    rig.call(|session, cx| session.gone(Side::Pool(Wire::B), Gone::Closed, cx));
+    rig.take_wire(Wire::A);
+    rig.events.clear();
+    rig.prepare(Wire::A, rig::POOL, MoveReason::PoolLost);
+    rig.connected(Wire::A);
+    let asked = rig.take_wire(Wire::A);
+    let answer = |line: &str| {
+        let result = if line.contains("subscribe") { "[[],\"beef\",8]" } else { "true" };
+        format!("{{\"id\":{},\"result\":{result}}}\n", &line[6..10])
+    };
+    let answers: String = asked.lines().map(answer).collect();
+    rig.on(Wire::A, &format!("{answers}{JOB}"));
+    rig.pass_ms(500);
+    let prepared = Event::Prepared { wire: Wire::A, pool: rig::POOL, can_switch: true };
+    assert!(rig.events.contains(&prepared), "nothing changes for it: {:?}", rig.events);
+}
+
+#[test]
+fn a_miner_that_comes_back_is_told_the_mask_that_the_pool_changed_meanwhile() {
+    let mut rig = Rig::default();
+    let kept = kept_with_mask(&mut rig, SET_MASK);
+    rig.shared.router = Box::new(Keeper);
+    back(&mut rig);
+    rig.miner(CONFIGURE);
+    adopt(&mut rig, kept);
+    let heard = rig.take_miner();
+    assert!(
+        heard.starts_with("{\"id\":\"c\"") && heard.contains("\"00c00000\""),
+        "as it was granted: {heard}"
+    );
+    rig.miner(SUBSCRIBE);
+    let heard = rig.take_miner();
+    assert!(heard.contains("\"mining.set_version_mask\",\"params\":[\"00800000\"]"), "{heard}");
+}

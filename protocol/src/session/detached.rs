@@ -98,6 +98,9 @@ impl Session {
         }
         if !prepared.is_configured_for(self) {
             prepared.login.configure = Step::Unasked;
+            // What was granted for another miner's configure is not in force at this one.
+            prepared.login.answered.1 = 0;
+            prepared.upstream.version_mask = 0;
         }
         let Prepared { mut upstream, mut login, names, next_id, .. } = *prepared;
         (login.why, login.began, login.told) = (why, cx.now, false);

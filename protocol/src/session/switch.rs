@@ -67,9 +67,11 @@ impl Session {
                 }
                 (None, _) => {}
             }
-            // What the miner was told is in force, whatever becomes of this connection.
-            upstream.version_mask &= self.downstream.mask_asked.unwrap_or(0);
-            self.downstream.left_with.1 = upstream.version_mask;
+            // What the miner was told is in force, whatever becomes of this connection. What the pool changed since then is
+            // told when the miner is switched.
+            let asked = self.downstream.mask_asked.unwrap_or(0);
+            upstream.version_mask &= asked;
+            self.downstream.left_with.1 = login.configure.answer().map_or(0, |_| login.answered.1 & asked);
         }
         self.hold.release(self.pending.earliest_handshake(), cx.to_miner);
     }
