@@ -28,6 +28,7 @@ use super::breaker::{Breaker, BreakerSettings, Command, Failure, State, Transiti
 use super::catalogue::{Catalogue, CatalogueError, PoolEntry};
 use super::checks::Checks;
 use super::counters::PoolCounters;
+use super::hurry::hurry;
 use super::learned::Learned;
 use super::orders::Orders;
 use super::probe::{Login, ProbeError, Reached, Target, probe};
@@ -337,6 +338,9 @@ impl PoolControl {
             let transition =
                 self.breakers.get_mut(&pool).and_then(|breaker| breaker.tick(now, self.dice.roll()));
             self.went(pool, transition);
+        }
+        for pool in hurry(&self.catalogue, &mut self.breakers, || self.dice.roll()) {
+            self.publish_status(pool);
         }
         if !self.is_catalogue_told {
             self.tell_catalogue();

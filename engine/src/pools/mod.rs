@@ -21,6 +21,7 @@ pub mod counters;
 pub mod course;
 pub mod drill;
 pub mod explain;
+mod hurry;
 pub mod issued;
 pub mod learned;
 pub mod network;

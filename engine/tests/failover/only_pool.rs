@@ -6,9 +6,15 @@ use adit_loadtest::wait;
 
 use crate::common::PATIENCE;
 use crate::common::ledger::Kept;
+use crate::common::operator::Tokens;
 use crate::support::{fleet_config, main_looks, pool};
 
 const MINERS: u64 = 100;
+/// Miners of the test whose outage is long.
+const FEW_MINERS: u64 = 20;
+/// Times that a pool is found away before it starts again: a probe takes it down once more each 1.2 to 1.5 s, 12 s in all. Were
+/// its time down to double, the fifth would be later than that, and the sixth later than the grace time.
+const DOWNS_COUNT: usize = 10;
 
 #[test]
 fn a_restart_of_the_only_pool_loses_no_connection_of_a_miner_that_can_be_switched() {
@@ -42,4 +48,33 @@ fn a_restart_of_the_only_pool_loses_no_connection_of_a_miner_that_can_be_switche
     closed.audit(books).run().assert_clean();
     assert_eq!(report.closes, 0);
     assert_eq!(report.connects, MINERS);
+}
+
+/// With the settings that everybody has who set none.
+#[test]
+fn a_pool_that_was_away_for_much_of_the_grace_time_is_found_again_before_it_ends() {
+    let mut pool = pool(0xa0, main_looks());
+    let tokens = Tokens::default();
+    let kept = Kept::new().by(Some(tokens.viewing()));
+    // Other tests with one pool want other settings than the default ones.
+    let known = tokens.setting();
+    let settings =
+        ["--set", "failover.failures_count=3", "--set", "failover.grace_ms=30000", "--set", &known];
+    let adit = kept.adit(&pool.url(), &settings);
+    let operator = tokens.operator(adit.admin_address().expect("it answers operators"));
+    let fleet =
+        Fleet::start(&fleet_config(&adit, FEW_MINERS, &[Style::EspMiner, Style::Bmminer])).expect("miners");
+    let all_at = |tag: &str| wait::until(PATIENCE, || fleet.progress().working_for(tag) == FEW_MINERS);
+    assert!(all_at(&pool.tag()));
+    pool.kill();
+    let downs = || operator.events("pool_state").iter().filter(|event| event["to"] == "down").count();
+    assert!(wait::until(2 * PATIENCE, || downs() >= DOWNS_COUNT), "the pool was down {} times", downs());
+    pool.start_again().expect("the pool starts");
+    assert!(all_at(&pool.tag()), "{} of {FEW_MINERS} are back", fleet.progress().working_for(&pool.tag()));
+    let report = fleet.finish(PATIENCE);
+    let closed = kept.books(adit);
+    let logs = pool.stop();
+    let books = logs.iter().fold(Audit::new().miners(&report), |books, log| books.pool("the pool", log));
+    closed.audit(books).run().assert_clean();
+    assert_eq!((report.closes, report.connects), (0, FEW_MINERS));
 }

@@ -28,8 +28,9 @@
 //!
 //! Invariants: `up` and `degraded` are the usable states; out of `down` the only way to them is a probe that got a job; no
 //! state but `up` and those an operator chose is for ever, since every other one has a [`Breaker::deadline`]. The time down doubles
-//! with each return that lasted less than [`BreakerSettings::good_ms`], up to a bound. Between `up` and `degraded` there are
-//! at most two transitions in a window, so the log stays quiet however many sessions fail one by one.
+//! with each return that lasted less than [`BreakerSettings::good_ms`], up to a bound; [`Breaker::hurry`] cuts it where miners wait.
+//! Between `up` and `degraded` there are at most two transitions in a window, so the log stays quiet however many sessions fail
+//! one by one.
 //!
 //! Not here: probing itself, moving miners, and telling anybody. Time and randomness are arguments.
 
@@ -37,6 +38,7 @@ mod backoff;
 mod words;
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use adit_protocol::moment::Moment;
 
@@ -50,6 +52,10 @@ use super::standing::Standing;
 const DEGRADED_PART: u32 = 3;
 /// One failure in so many sessions within the window is no sign that the pool is dead, however many sessions there are.
 const SESSIONS_PER_FAILURE: u32 = 100;
+/// While no pool of a group is usable, each is tried so many times within the time that miners are kept without one ...
+const TRIES_WITHIN_GRACE: u64 = 20;
+/// ... but not more often than this, which would be hammering, and not less often, since nobody mines meanwhile.
+const HURRIED_MS: RangeInclusive<u64> = 250..=2_000;
 /// A degraded pool with so many failures within the window is not good any more; one alone may have been an accident.
 const DOUBTS_COUNT: usize = 2;
 
@@ -62,6 +68,8 @@ pub struct BreakerSettings {
     pub window_ms: u64,
     /// How long it is down.
     pub backoff: Backoff,
+    /// The longest it is down, never below the shortest, while no pool of its group is usable.
+    pub hurried_ms: u64,
     /// A pool that was up for so long starts again from the shortest time down.
     pub good_ms: u64,
     /// How long a probe may take in all.
@@ -77,6 +85,9 @@ impl BreakerSettings {
             failures_count: failover.failures_count,
             window_ms: failover.window_ms,
             backoff: Backoff { min_ms: failover.backoff_min_ms, max_ms: failover.backoff_max_ms },
+            hurried_ms: (failover.grace_ms / TRIES_WITHIN_GRACE)
+                .clamp(*HURRIED_MS.start(), *HURRIED_MS.end())
+                .max(failover.backoff_min_ms),
             good_ms: failover.good_ms,
             probe_ms: timeouts.connect_ms.saturating_add(handshake_ms).saturating_add(timeouts.first_job_ms),
         }
@@ -310,6 +321,22 @@ impl Breaker {
                 Some(self.enter(now, State::Up, Reason::WindowPassed))
             }
             State::Up | State::Disabled | State::Draining => None,
+        }
+    }
+
+    /// No pool of its group is usable: cuts a time down that is too long for the miners who wait, one that runs already too.
+    /// Such a time doubles no later one. Whether it was cut.
+    pub fn hurry(&mut self, random: u64) -> bool {
+        let BreakerSettings { backoff, hurried_ms, .. } = self.settings;
+        match self.state {
+            State::Down { until } if until > self.since.plus_ms(hurried_ms) => {
+                let hurried = Backoff { max_ms: hurried_ms, ..backoff };
+                let until = self.since.plus_ms(hurried.delay_ms(u32::MAX, random));
+                self.state = State::Down { until };
+                self.downs_count = self.downs_count.saturating_sub(1);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -6,6 +6,7 @@ const SETTINGS: BreakerSettings = BreakerSettings {
     failures_count: 3,
     window_ms: 30_000,
     backoff: Backoff { min_ms: 1_000, max_ms: 60_000 },
+    hurried_ms: 1_500,
     good_ms: 60_000,
     probe_ms: 10_000,
 };
