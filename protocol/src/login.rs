@@ -107,7 +107,7 @@ pub struct Login {
     pub extranonce_subscribe: Step,
     /// Of the miner's names, in the order in which they were asked for. Grows only.
     pub names: Vec<LoginName>,
-    /// The newest job, as the pool sent it.
+    /// The newest job, as the pool sent it; none while only one of an earlier extranonce came.
     pub job: Option<Box<[u8]>>,
     /// When the first job came.
     pub job_came: Moment,

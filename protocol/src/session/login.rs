@@ -25,10 +25,10 @@ const DIFFICULTY_WAIT_MS: u64 = 500;
 impl Login {
     /// When it is to be looked at next: late, or complete but for a difficulty.
     pub(super) fn next_deadline(&self, upstream: &Upstream) -> Moment {
-        if self.told {
-            Moment::NEVER
-        } else if !self.is_complete() {
+        if !self.is_complete() {
             self.until
+        } else if self.told {
+            Moment::NEVER
         } else if upstream.difficulty <= 0.0 && self.job.is_some() {
             self.job_came.plus_ms(DIFFICULTY_WAIT_MS)
         } else {
@@ -289,14 +289,19 @@ impl Session {
         message: &Message<'_>,
         cx: &mut Context<'_>,
     ) {
+        let known = self.wire(wire).extranonce;
         if self.wire(wire).login.is_none() || !self.is_sound(wire, method, message, cx) {
             return;
         }
-        if let Some(login) = &mut self.wire_mut(wire).login
-            && method == Method::Notify
-        {
+        let upstream = self.wire_mut(wire);
+        let Some(login) = &mut upstream.login else { return };
+        if method == Method::Notify {
             login.job = Some(message.line.into());
             login.job_came = login.job_came.min(cx.now);
+        } else if known.is_some() && upstream.extranonce != known {
+            // It counts from the next job on: told behind it, the one that came before would give invalid shares only.
+            login.job = None;
+            login.until = login.until.min(cx.now.plus_ms(upstream.deadlines.first_job_ms.into()));
         }
         self.note_asides();
     }

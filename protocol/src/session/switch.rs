@@ -30,12 +30,11 @@ impl Session {
         let can_switch = self.can_switch(wire);
         let upstream = self.wire_mut(wire);
         let pool = upstream.pool;
-        if let Some(login) = &mut upstream.login
-            && !login.told
-        {
-            login.told = true;
+        if let Some(login) = &mut upstream.login {
             login.until = Moment::NEVER;
-            cx.tell(Event::Prepared { wire, pool, can_switch });
+            if !std::mem::replace(&mut login.told, true) {
+                cx.tell(Event::Prepared { wire, pool, can_switch });
+            }
         }
         if !can_switch || self.settling.is_some() || self.is_for_stock(wire) {
             return;
