@@ -75,7 +75,7 @@ pub(super) struct DrillBody {
     #[schemars(range(min = 1, max = 86_400))]
     hold_seconds: u32,
     /// Whether miners that cannot be switched live are closed, so that they come back there, and closed again to go home; if
-    /// not, as by default, they stay where they are.
+    /// not, as by default, they stay where they are. Refused while `failover.reserve_ms` is 0.
     #[serde(default)]
     reconnect: bool,
 }

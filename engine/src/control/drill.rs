@@ -14,6 +14,7 @@
 use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,8 @@ pub(crate) struct Drills {
     /// Held while one begins, so that there is only one.
     running: Arc<Mutex<Option<Running>>>,
     report: Arc<Mutex<Option<DrillReport>>>,
+    /// How many there were, to number them.
+    count: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -130,6 +133,11 @@ pub(super) fn start(figures: &Figures, plan: Plan<'_>, by: &str) -> Result<Done,
         let why = format!("no other pool of group {group} can take the miners of {name}");
         return Err(Refusal::Conflict(why));
     }
+    if reconnect && catalogue.settings().failover.reserve_ms == 0 {
+        let why = "with reconnect miners would be closed for nothing, since no login is kept for them: set \
+                   failover.reserve_ms to more than 0";
+        return Err(Refusal::Conflict(why.to_owned()));
+    }
     if figures.is_stopping() {
         return Err(Refusal::Conflict("Adit is stopping".to_owned()));
     }
@@ -159,6 +167,7 @@ pub(super) fn start(figures: &Figures, plan: Plan<'_>, by: &str) -> Result<Done,
     let (end, ends) = channel::bounded(2);
     let drill = Drill {
         figures: figures.clone(),
+        number: figures.drills.count.fetch_add(1, Relaxed),
         tallies: apportion(&counts, wanted)
             .into_iter()
             // A miner that is closed may come back to any shard.
@@ -249,6 +258,7 @@ const TRIPS: [Trip; 4] = [Trip::There, Trip::Back, Trip::ThereAnew, Trip::BackAn
 /// A drill that runs.
 struct Drill {
     figures: Figures,
+    number: u64,
     /// By shard: how many miners it is to draw, and what it tells of them.
     tallies: Vec<(u64, Arc<Tally>)>,
     from: (PoolId, String),
@@ -294,7 +304,13 @@ impl Drill {
     fn leave(&mut self) {
         for (shard, (miners, tally)) in self.tallies.clone().into_iter().enumerate() {
             let may_close = self.reconnect;
-            let step = DrillStep::Leave { from: self.from.0, miners, may_close, tally: tally.clone() };
+            let step = DrillStep::Leave {
+                number: self.number,
+                from: self.from.0,
+                miners,
+                may_close,
+                tally: tally.clone(),
+            };
             if !tell(&self.figures, shard, step) {
                 tally.count(crate::pools::drill::Drilled::Begun);
                 self.problem(format!("shard {shard} does not read its mail, and takes no part"));

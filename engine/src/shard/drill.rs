@@ -26,6 +26,8 @@ pub enum DrillStep {
     Count(PoolId, Sender<u64>),
     /// Draw so many of the pool's miners, and move them.
     Leave {
+        /// Which drill it is, of those of the process.
+        number: u64,
         /// The pool.
         from: PoolId,
         /// How many of its miners here.
@@ -44,6 +46,7 @@ pub enum DrillStep {
 /// A drill in which this shard takes part.
 #[derive(Debug)]
 pub(super) struct Drill {
+    number: u64,
     home: PoolId,
     may_close: bool,
     tally: Arc<Tally>,
@@ -52,6 +55,8 @@ pub(super) struct Drill {
 /// A miner under drill that was closed and has not come back: what the login that is kept for it knows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Traveller {
+    /// Its drill's number: the login may be kept for longer than that drill takes.
+    drill: u64,
     /// It is on its way home.
     is_homeward: bool,
     /// When it was to move.
@@ -74,9 +79,9 @@ impl Plane {
         match step {
             // Where nobody waits for the answer any more, there is no harm.
             DrillStep::Count(pool, answer) => _ = answer.try_send(self.drillable(pool).len() as u64),
-            DrillStep::Leave { from, miners, may_close, tally } => {
+            DrillStep::Leave { number, from, miners, may_close, tally } => {
                 self.drill_is_over();
-                self.drill = Some(Drill { home: from, may_close, tally: tally.clone() });
+                self.drill = Some(Drill { number, home: from, may_close, tally: tally.clone() });
                 self.draw_miners(from, miners, &tally);
             }
             DrillStep::Return => self.drill_returns(),
@@ -178,7 +183,8 @@ impl Plane {
 
     /// A miner is closed so that it comes back where a login is kept for it. If it is under drill, that login knows.
     pub(super) fn drill_closes(&mut self, key: Key) -> Option<Traveller> {
-        let tally = self.drill.as_ref()?.tally.clone();
+        let drill = self.drill.as_ref()?;
+        let (number, tally) = (drill.number, drill.tally.clone());
         let moves = &mut self.pairs.get_mut(key)?.moves;
         let is_homeward = match moves.drill? {
             DrillStage::Leaving => false,
@@ -195,14 +201,16 @@ impl Plane {
         if !is_homeward {
             tally.count(Drilled::Closed);
         }
-        Some(Traveller { is_homeward, began })
+        Some(Traveller { drill: number, is_homeward, began })
     }
 
-    /// A miner is back for which a login was kept.
+    /// The drill that a miner was closed for, if that is still under way.
+    pub(super) fn drill_of(&self, traveller: Traveller) -> Option<&Drill> {
+        self.drill.as_ref().filter(|drill| drill.number == traveller.drill)
+    }
+
+    /// A miner of this drill is back for which a login was kept.
     pub(super) fn drill_comes_back(&mut self, key: Key, traveller: Traveller) {
-        if self.drill.is_none() {
-            return;
-        }
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let stage = if traveller.is_homeward { DrillStage::Returning } else { DrillStage::Leaving };
         pair.moves.drill = Some(stage);
@@ -211,7 +219,7 @@ impl Plane {
 
     /// The login that was kept for a miner under drill is of no use any more.
     pub(super) fn drill_loses(&mut self, traveller: Traveller) {
-        if let Some(drill) = &self.drill {
+        if let Some(drill) = self.drill_of(traveller) {
             drill.tally.left(Drilled::Gone, !traveller.is_homeward);
         }
     }
@@ -273,5 +281,35 @@ impl Plane {
             (Outcome::Rejected | Outcome::RefusedHere, Some(RejectClass::Stale)) => Drilled::Stale,
             (Outcome::Rejected | Outcome::RefusedHere, _) => Drilled::Rejected,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_miner_that_was_closed_for_an_earlier_drill_counts_in_no_later_one() {
+        let pool = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (mut plane, ..) = crate::shard::tests::plane(&pool);
+        let mut begin = |number| {
+            let tally = Tally::new(1);
+            let (from, tally_there) = (PoolId::NONE, tally.clone());
+            plane.drill_step(DrillStep::Leave {
+                number,
+                from,
+                miners: 0,
+                may_close: true,
+                tally: tally_there,
+            });
+            for drill in [1, 2] {
+                plane.drill_loses(Traveller { drill, is_homeward: true, began: Moment::default() });
+            }
+            plane.drill_step(DrillStep::Over);
+            tally.counts().gone
+        };
+        assert_eq!([1, 2, 3].map(&mut begin), [1, 1, 0]);
     }
 }

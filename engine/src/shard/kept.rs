@@ -269,6 +269,7 @@ impl Plane {
     pub(super) fn give(&mut self, key: Key, kept: KeptUpstream, reason: MoveReason) -> bool {
         let KeptUpstream { prepared, socket, made_up_at, traveller } = kept;
         let pool = prepared.pool();
+        let traveller = traveller.filter(|&traveller| self.drill_of(traveller).is_some());
         let Some((pair, wire)) = self.pairs.get_mut(key).and_then(|pair| {
             let wire = pair.free_wire()?;
             Some((pair, wire))

@@ -8,8 +8,6 @@
 //! Not here: the login and the switch themselves ([`adit_protocol::session`]), and what becomes of a miner that cannot be
 //! switched live ([`super::returns`]).
 
-use std::os::fd::AsFd;
-
 use adit_protocol::event::{CloseReason, LoginFailure, MoveReason, Side, Wire};
 use adit_protocol::moment::Moment;
 use adit_protocol::pool::PoolId;
@@ -273,9 +271,8 @@ impl Plane {
 
     /// Whether there are too few descriptors to keep the connections of the past beside those of the present. Then no
     /// switch does.
-    fn descriptors_run_short(&mut self, key: Key) -> bool {
-        let Some(pair) = self.pairs.get_mut(key) else { return false };
-        let is_short = pair.miner.socket.as_ref().is_some_and(|any| self.descriptors.run_short(any.as_fd()));
+    fn descriptors_run_short(&mut self) -> bool {
+        let is_short = self.descriptors.run_short();
         let linger_ms = self.pools.catalogue.settings().failover.linger_ms;
         self.shared.settings.linger_ms = if is_short { 0 } else { linger_ms };
         is_short
@@ -283,7 +280,7 @@ impl Plane {
 
     /// Begins to prepare a pool for a session. Whether it could.
     pub(super) fn start_move(&mut self, key: Key, pool: PoolId, reason: MoveReason) -> bool {
-        let _ = self.descriptors_run_short(key); // for the switch that comes of it
+        let _ = self.descriptors_run_short(); // for the switch that comes of it
         if let Some(kept) = self.draw_for(key, pool)
             && self.give(key, kept, reason)
         {
@@ -418,13 +415,16 @@ impl Plane {
         if pair.moves.close_at <= now {
             return self.let_go(key);
         }
-        let is_busy = self.moves_under_way >= UNDER_WAY_COUNT_MAX || self.descriptors_run_short(key);
         match self.ask_course(key, Course::due) {
             Some(Due::Find) => self.find_pool(key),
-            Some(Due::Move(..)) if is_busy => {
-                self.ask_course(key, |course, _, around| course.try_again_later(around));
+            Some(Due::Move(pool, reason)) => {
+                let is_busy = self.moves_under_way >= UNDER_WAY_COUNT_MAX || self.descriptors_run_short();
+                if is_busy {
+                    self.ask_course(key, |course, _, around| course.try_again_later(around));
+                } else {
+                    self.start_move(key, pool, reason);
+                }
             }
-            Some(Due::Move(pool, reason)) => _ = self.start_move(key, pool, reason),
             Some(Due::Wait) | None => {}
         }
     }

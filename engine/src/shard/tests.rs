@@ -114,7 +114,7 @@ fn a_call_that_comes_after_the_shard_went_to_sleep_leaves_nobody_asleep() {
 type News = (Arc<Line>, adit_admin::events::Inbox);
 
 /// A plane to be turned by hand, its counters, and a miner that is connected to it.
-fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
+pub(super) fn plane(pool: &TcpListener) -> (Plane, Counters, TcpStream, Inbox, News) {
     let port = pool.local_addr().unwrap().port();
     let settings = Arc::new(Settings::with_pool(PoolSettings::transparent("127.0.0.1", port)));
     let listeners = listen::listen((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();

@@ -72,7 +72,8 @@ pub fn check(settings: &mut Settings, is_max_chosen: bool) -> Result<Vec<String>
             let connections_max = needs.connections_max;
             let possible = needs.connections_within(limit.hard);
             let lowered = needs.moving_within(limit.hard);
-            if if is_max_chosen { possible < connections_max } else { lowered == 0 } {
+            let are_too_few = if is_max_chosen { possible < connections_max } else { lowered == 0 };
+            if are_too_few {
                 let limit = TooLow { needed: needs.descriptors(), ..limit };
                 errors.push(StartupError::Descriptors { connections_max, possible, limit });
             } else {

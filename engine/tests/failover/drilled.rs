@@ -152,3 +152,15 @@ fn miners_that_cannot_be_switched_live_are_closed_for_it_only_on_request_and_tol
         assert!(matches!(moves, (2, 0) | (0, 2)), "miner {miner}: {moves:?}");
     }
 }
+
+#[test]
+fn where_no_login_would_be_kept_no_miner_is_closed_for_a_drill() {
+    let (scene, operator, _) = Scene::with_operators_and(&["failover.reserve_ms=0"]);
+    let (status, refusal) = operator.post("/drill", r#"{"percent":100,"hold_seconds":2,"reconnect":true}"#);
+    assert_eq!(status, 409, "{refusal}");
+    assert!(refusal.to_string().contains("set failover.reserve_ms"), "{refusal}");
+    operator.command("/drill", r#"{"percent":100,"hold_seconds":2}"#);
+    let over = wait_for(&operator, "over");
+    assert_eq!((number(&over, "returned"), number(&over, "closed")), (SWITCHABLE, 0), "{over}");
+    assert_eq!(scene.end().report.closes, 0);
+}

@@ -94,10 +94,17 @@ impl Scene {
     /// where it is: else everybody would go back at once.
     #[track_caller]
     pub fn with_operators() -> (Self, Operator, Operator) {
+        Self::with_operators_and(&[])
+    }
+
+    /// The same, with other settings.
+    #[track_caller]
+    pub fn with_operators_and(more: &[&str]) -> (Self, Operator, Operator) {
         let tokens = Tokens::default();
         let known = tokens.setting();
         let settings =
             ["failover.hold_ms=0", "failover.good_ms=100", "failover.failback_spread_ms=0", &known];
+        let settings = [&settings[..], more].concat();
         let scene = Self::start_by(Habit::Good, &settings, Some(tokens.viewing()));
         scene.wait_for_all_at(&scene.main.tag());
         let admin = scene.adit.admin_address().expect("it answers operators");
