@@ -78,6 +78,8 @@ pub struct Downstream {
     pub subscribes_extranonce: bool,
     /// The extranonce and the version mask in force at the miner, as of when its last pool was left.
     pub left_with: (Option<Extranonce>, u32),
+    /// Whether a pool changed one of these and was left before the miner heard of it: what is in force there is unknown.
+    pub missed_terms: bool,
     /// The pool that it had last, and how that called its session, while it has none: there it may be taken up again.
     pub left_session: Option<Box<IssuedId>>,
     /// What it calls itself in subscribe, cleaned; already before that if the subscribe has come and is not handled yet.
@@ -102,6 +104,7 @@ impl Downstream {
             agent_json: Box::default(),
             subscribes_extranonce: false,
             left_with: (None, 0),
+            missed_terms: false,
             left_session: None,
             user_agent: "".into(),
             names: Vec::new(),

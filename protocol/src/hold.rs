@@ -11,6 +11,8 @@ use crate::limits::{HELD_BYTES_MAX, HELD_COUNT_MAX};
 struct Held {
     /// The upstream id of the request that it answers, if it is an answer.
     answers: Option<u32>,
+    /// Whether it changes the extranonce or the version mask.
+    is_terms: bool,
     start: u32,
     end: u32,
 }
@@ -38,7 +40,19 @@ impl Hold {
     pub fn push(&mut self, answers: Option<u32>, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len() as u32;
         write(&mut self.bytes);
-        self.lines.push(Held { answers, start, end: self.bytes.len() as u32 });
+        self.lines.push(Held { answers, is_terms: false, start, end: self.bytes.len() as u32 });
+    }
+
+    /// The pool's line that was told last changes the extranonce or the version mask. Nothing to note if it does not wait.
+    pub fn note_terms(&mut self) {
+        if let Some(last) = self.lines.last_mut() {
+            last.is_terms = true;
+        }
+    }
+
+    /// Whether a change of the extranonce or the version mask waits.
+    pub fn has_terms(&self) -> bool {
+        self.lines.iter().any(|line| line.is_terms)
     }
 
     /// Forgets the lines that answer nothing: what the pool told that the miner does not mine at any more.

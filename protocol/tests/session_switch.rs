@@ -583,22 +583,3 @@ fn a_miner_with_all_its_requests_open_at_a_mute_pool_is_still_logged_in_elsewher
     rig.on(Wire::B, &format!("{{\"id\":{},\"result\":true}}\n", first_id + 3));
     assert!(rig.take_miner().contains("\"beef\""));
 }
-
-#[test]
-fn a_miner_that_waited_for_its_answers_is_told_what_the_pool_changed_behind_them() {
-    let mut rig = Rig { ends_without_pool: false, ..Rig::default() };
-    rig.miner(&format!("{{\"id\":0,\"method\":\"mining.configure\",\"params\":{CONFIGURE}}}\n"));
-    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
-    rig.miner("{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
-    rig.gone(Side::Pool(Wire::A), Gone::DialFailed);
-    rig.prepare(Wire::A, SPARE, MoveReason::PoolLost);
-    rig.connected(Wire::A);
-    rig.on(Wire::A, &answers(1003, "aaaa"));
-    rig.on(Wire::A, "{\"method\":\"mining.set_extranonce\",\"params\":[\"bbbb\",6]}\n");
-    rig.on(Wire::A, "{\"method\":\"mining.set_version_mask\",\"params\":[\"00ffe000\"]}\n");
-    rig.on(Wire::A, &notify("k1", true));
-    let heard = rig.take_miner();
-    assert!(heard.contains("{\"id\":1,\"result\":[[],\"bbbb\",6],\"error\":null}\n"), "{heard}");
-    assert!(heard.contains("\"mining.set_version_mask\",\"params\":[\"00ffe000\"]"), "{heard}");
-    assert!(!heard.contains("aaaa") && !heard.contains("set_extranonce"), "{heard}");
-}

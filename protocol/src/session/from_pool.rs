@@ -57,7 +57,12 @@ impl Session {
             Kind::Call(Method::Reconnect) => self.reconnect(wire, &message, cx),
             Kind::Call(method) if !self.is_sound(wire, method, &message, cx) => {}
             Kind::Call(Method::Notify) => self.pass_job(wire, &message, cx),
-            Kind::Call(_) => self.pass_down(message.line, cx),
+            Kind::Call(method) => {
+                self.pass_down(message.line, cx);
+                if matches!(method, Method::SetExtranonce | Method::SetVersionMask) {
+                    self.hold.note_terms();
+                }
+            }
             Kind::Response => cx.odd(Oddity::StrayResponse),
             Kind::Opaque => self.garbage(wire, Oddity::PoolText, cx),
         }

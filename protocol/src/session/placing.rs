@@ -46,7 +46,7 @@ impl Session {
         let wire = self.current.filter(|_| self.in_force().0.is_none())?;
         self.downstream.left_with = self.in_force();
         self.current = None;
-        self.hold.drop_told();
+        self.drop_told();
         self.free_wire(wire, cx);
         Some(wire)
     }

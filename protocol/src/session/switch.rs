@@ -88,7 +88,9 @@ impl Session {
     fn can_switch(&self, wire: Wire) -> bool {
         let upstream = self.wire(wire);
         let (extranonce, mask) = self.in_force();
-        let keeps_extranonce = extranonce.is_none() || extranonce == upstream.extranonce;
+        // What the miner has not heard yet, it will not hear from the old pool any more.
+        let missed_terms = self.downstream.missed_terms || self.hold.has_terms();
+        let keeps_extranonce = extranonce.is_none() || !missed_terms && extranonce == upstream.extranonce;
         let keeps_mask = mask & !upstream.version_mask == 0;
         (self.downstream.takes_extranonce || keeps_extranonce)
             && (self.downstream.mask_asked.is_some() || keeps_mask)
@@ -104,7 +106,7 @@ impl Session {
         let Some(login) = self.wire_mut(wire).login.take() else { return };
         self.wire_mut(wire).become_current(generation);
         self.jobs.expire();
-        self.hold.drop_told();
+        self.drop_told();
         (self.current, self.pool, self.switched) = (Some(wire), self.wire(wire).pool, true);
         (self.wait_until, self.bound_for) = (Moment::NEVER, PoolId::NONE);
         self.job_ids = self.job_ids.at_another_pool();
@@ -172,7 +174,7 @@ impl Session {
         }
     }
 
-    /// Difficulty always, mask and extranonce where they change.
+    /// Difficulty always, mask and extranonce where they change, or where it is unknown what the miner has.
     fn tell_terms(
         &mut self,
         wire: Wire,
@@ -183,10 +185,12 @@ impl Session {
         if self.downstream.stage != Stage::Subscribing {
             return;
         }
+        let missed_terms = std::mem::take(&mut self.downstream.missed_terms);
         let upstream = &mut self.wires[wire.index()];
         if let Some(asked) = self.downstream.mask_asked {
             upstream.version_mask &= asked;
-            if upstream.version_mask != told.mask.unwrap_or(mask) & asked {
+            let known = told.mask.or((!missed_terms).then_some(mask));
+            if known.is_none_or(|known| upstream.version_mask != known & asked) {
                 let mask = upstream.version_mask;
                 // Writing to a Vec cannot fail, here and below.
                 let _ = writeln!(
@@ -195,7 +199,8 @@ impl Session {
                 );
             }
         }
-        if let Some(new) = upstream.extranonce.filter(|new| !told.extranonce && extranonce != Some(*new)) {
+        let changes = |new: &Extranonce| missed_terms || extranonce != Some(*new);
+        if let Some(new) = upstream.extranonce.filter(|new| !told.extranonce && changes(new)) {
             let _ = writeln!(
                 cx.to_miner,
                 "{{\"id\":null,\"method\":\"mining.set_extranonce\",\"params\":[\"{}\",{}]}}",

@@ -44,10 +44,16 @@ impl Session {
             self.downstream.left_session = self.wire(wire).session_id.clone();
             self.current = None;
             // Its jobs that waited for an earlier answer are of no use any more.
-            self.hold.drop_told();
+            self.drop_told();
         }
         self.free_wire(wire, cx);
         cx.tell(if is_current { Event::PoolLost { wire, pool, why } } else { Event::WireDone { wire } });
+    }
+
+    /// Forgets what the pool that is left told and the miner has not got yet.
+    pub(super) fn drop_told(&mut self) {
+        self.downstream.missed_terms |= self.hold.has_terms();
+        self.hold.drop_told();
     }
 
     /// Ends what is on this wire and makes the place free. The requests that it owes are answered or parked.
