@@ -45,6 +45,7 @@ const WORDS = {
   pool_silent: ["the pool was silent for too long"],
   pool_line_too_long: ["the pool sent a line that is too long"],
   pool_garbage: ["the pool sent something unreadable"],
+  pool_gave_no_job: ["the pool gave no job in time"],
   held_too_much: ["too much waited for the pool"],
   no_pool: ["no pool could be used"],
   dismissed: ["an operator closed it"],

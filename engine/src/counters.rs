@@ -93,6 +93,7 @@ labels! { CloseReason, CLOSE_REASONS, close_reason_label, "All reasons, each at 
     PoolSilent "pool_silent"
     PoolLineTooLong "pool_line_too_long"
     PoolGarbage "pool_garbage"
+    PoolGaveNoJob "pool_gave_no_job"
     HeldTooMuch "held_too_much"
     NoPool "no_pool"
     Stopping "stopping"

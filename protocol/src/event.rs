@@ -154,6 +154,8 @@ pub enum CloseReason {
     PoolLineTooLong,
     /// The pool sent too many lines that are not Stratum.
     PoolGarbage,
+    /// The miner was subscribed and had a name, and the pool gave it no job in time.
+    PoolGaveNoJob,
     /// More lines were held back during the handshake than the limit allows.
     HeldTooMuch,
     /// No pool was there for the miner.
@@ -295,6 +297,8 @@ pub enum Event {
         pool: PoolId,
         /// Whether the miner can be switched live.
         can_switch: bool,
+        /// Whether a job came. Where no name was accepted yet, a login is complete without.
+        has_job: bool,
     },
     /// A login failed. The place is free: close the connection.
     LoginFailed {

@@ -25,7 +25,8 @@ pub struct Deadlines {
     pub submit_reply_ms: u32,
     /// Longest silence once it is connected.
     pub silence_ms: u32,
-    /// From the connection to the first job, in a login that Adit makes itself.
+    /// To the first job, from when the pool accepted a subscribe and a name; in a login that Adit makes itself, from the
+    /// connection.
     pub first_job_ms: u32,
 }
 

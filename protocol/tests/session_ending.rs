@@ -6,9 +6,10 @@ use adit_protocol::event::{CloseReason, Event, Gone, Outcome, Side, Wire};
 use adit_protocol::limits::{HELD_BYTES_MAX, MINER_LINE_BYTES_MAX, POOL_LINE_BYTES_MAX};
 use adit_protocol::moment::Moment;
 use adit_protocol::session::{Session, SessionSettings};
-use rig::{Rig, shared_with};
+use rig::{POOL, Rig, shared_with};
 
 const SUBMIT: &str = "{\"id\":4,\"method\":\"mining.submit\",\"params\":[\"a.b\",\"j1\",\"00000001\",\"66252f80\",\"00534aa3\"]}\n";
+const JOB: &str = "{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"j1\",\"ab\",\"01\",\"02\",[],\"20000000\",\"1d00ffff\",\"66252f80\",true]}\n";
 
 fn submit(id: &str, name: &str) -> String {
     format!(
@@ -153,12 +154,14 @@ fn each_deadline_of_the_miner_has_its_own_reason() {
     rig.pass_ms(60_000);
     assert_eq!(rig.finished(), Some(CloseReason::AuthorizeTimeout));
     let mut rig = Rig::mining("a.b");
+    rig.pool(JOB);
     for _ in 0..60 {
         rig.pool("{\"method\":\"client.show_message\",\"params\":[]}\n");
         rig.pass_ms(60_000);
     }
     assert_eq!(rig.finished(), Some(CloseReason::MinerIdle));
     let mut rig = Rig::mining("a.b");
+    rig.pool(JOB);
     rig.pass_ms(120_000);
     assert_eq!(rig.finished(), Some(CloseReason::PoolSilent));
 }
@@ -214,4 +217,79 @@ fn a_verdict_that_finds_no_room_among_what_waits_is_told_all_the_same() {
     }
     let accepted = rig.shares().iter().filter(|share| share.outcome == Outcome::Accepted).count();
     assert_eq!((accepted, told.matches("\"result\":true").count()), (2, 3), "both shares, and the name");
+}
+
+/// A miner whose pool answered subscribe, and gave no job.
+fn subscribed() -> Rig {
+    let mut rig = Rig { ends_without_pool: false, ..Rig::default() };
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.connected(Wire::A);
+    rig.pool("{\"id\":1000,\"result\":[[],\"ab\",4]}\n");
+    rig
+}
+
+/// The miner tells its name, and the pool accepts it.
+fn authorize(rig: &mut Rig) {
+    rig.miner("{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
+    rig.pool("{\"id\":1001,\"result\":true}\n");
+}
+
+/// Passes so many seconds in which the pool says things that are no job.
+fn chatter(rig: &mut Rig, seconds: u32) {
+    for _ in 0..seconds {
+        rig.pass_ms(1_000);
+        rig.pool("{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[8]}\n");
+    }
+}
+
+fn losses(rig: &Rig) -> Vec<Event> {
+    rig.events.iter().filter(|event| matches!(event, Event::PoolLost { .. })).copied().collect()
+}
+
+#[test]
+fn a_pool_that_accepts_a_name_and_gives_no_job_is_lost_however_much_it_says() {
+    let mut rig = subscribed();
+    chatter(&mut rig, 20);
+    authorize(&mut rig);
+    chatter(&mut rig, 29);
+    assert_eq!(losses(&rig), [], "its time counts from the name on");
+    chatter(&mut rig, 2);
+    assert_eq!(
+        losses(&rig),
+        [Event::PoolLost { wire: Wire::A, pool: POOL, why: CloseReason::PoolGaveNoJob }]
+    );
+    assert_eq!(rig.finished(), None, "another pool may have one");
+}
+
+#[test]
+fn a_pool_owes_one_job_to_a_miner_that_is_subscribed_and_has_a_name() {
+    for early in [true, false] {
+        let mut rig = subscribed();
+        if early {
+            rig.pool(JOB);
+        }
+        authorize(&mut rig);
+        chatter(&mut rig, 29);
+        if !early {
+            rig.pool(JOB);
+        }
+        chatter(&mut rig, 50);
+        assert_eq!((losses(&rig), rig.finished()), (vec![], None), "early: {early}");
+    }
+    let mut rig = subscribed();
+    rig.miner("{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
+    rig.pool("{\"id\":1001,\"result\":false}\n");
+    chatter(&mut rig, 50);
+    assert_eq!((losses(&rig), rig.finished()), (vec![], None), "no name was accepted");
+    let mut rig = Rig { ends_without_pool: false, ..Rig::default() };
+    rig.miner("{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"a.b\",\"x\"]}\n");
+    rig.connected(Wire::A);
+    rig.pool("{\"id\":1000,\"result\":true}\n");
+    chatter(&mut rig, 19);
+    rig.miner("{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n");
+    rig.pool("{\"id\":1001,\"result\":[[],\"ab\",4]}\n");
+    chatter(&mut rig, 29);
+    assert_eq!(losses(&rig), [], "it was not subscribed before");
+    chatter(&mut rig, 2);
+    assert_eq!(losses(&rig).len(), 1);
 }

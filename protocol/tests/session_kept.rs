@@ -26,7 +26,12 @@ fn kept(rig: &mut Rig) -> Box<Prepared> {
         "{\"id\":1002,\"result\":[[],\"beef\",8]}\n{\"id\":1003,\"result\":true,\"error\":null}\n",
     );
     rig.on(Wire::B, &format!("{{\"method\":\"mining.set_difficulty\",\"params\":[8]}}\n{JOB}"));
-    assert!(rig.events.contains(&Event::Prepared { wire: Wire::B, pool: SPARE, can_switch: false }));
+    assert!(rig.events.contains(&Event::Prepared {
+        wire: Wire::B,
+        pool: SPARE,
+        can_switch: false,
+        has_job: true
+    }));
     let mut kept = None;
     rig.call(|session, cx| {
         assert!(session.detach(Wire::A, cx).is_none(), "the current one stays");
@@ -120,7 +125,12 @@ fn a_session_without_a_miner_fills_the_stock() {
     let asked = rig.take_wire(Wire::A);
     assert!(asked.starts_with("{\"id\":1000,\"method\":\"mining.subscribe\",\"params\":[\"adit/"), "{asked}");
     rig.on(Wire::A, "{\"id\":1000,\"result\":[[],\"beef\",8]}\n");
-    assert!(rig.events.contains(&Event::Prepared { wire: Wire::A, pool: SPARE, can_switch: true }));
+    assert!(rig.events.contains(&Event::Prepared {
+        wire: Wire::A,
+        pool: SPARE,
+        can_switch: true,
+        has_job: false
+    }));
     let mut stock = None;
     rig.call(|session, cx| stock = session.detach(Wire::A, cx));
     let stock = stock.expect("prepared, and not switched to");
@@ -274,7 +284,7 @@ fn a_mask_that_another_miner_was_granted_does_not_bind_the_one_that_takes_its_co
     let answers: String = asked.lines().map(answer).collect();
     rig.on(Wire::A, &format!("{answers}{JOB}"));
     rig.pass_ms(500);
-    let prepared = Event::Prepared { wire: Wire::A, pool: rig::POOL, can_switch: true };
+    let prepared = Event::Prepared { wire: Wire::A, pool: rig::POOL, can_switch: true, has_job: true };
     assert!(rig.events.contains(&prepared), "nothing changes for it: {:?}", rig.events);
 }
 

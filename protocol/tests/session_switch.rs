@@ -116,7 +116,7 @@ fn a_miner_that_takes_extranonces_is_switched_in_one_write() {
     assert_eq!(
         without_shares(&rig),
         [
-            Event::Prepared { wire: Wire::B, pool: SPARE, can_switch: true },
+            Event::Prepared { wire: Wire::B, pool: SPARE, can_switch: true, has_job: true },
             Event::Switched {
                 from: POOL,
                 to: SPARE,
@@ -146,7 +146,12 @@ fn a_miner_that_takes_none_is_switched_only_where_nothing_changes() {
         let heard = rig.take_miner();
         assert_eq!(heard.contains("z1"), can_switch);
         assert!(!heard.contains("set_extranonce"), "{heard}");
-        assert!(rig.events.contains(&Event::Prepared { wire: Wire::B, pool: SPARE, can_switch }));
+        assert!(rig.events.contains(&Event::Prepared {
+            wire: Wire::B,
+            pool: SPARE,
+            can_switch,
+            has_job: true
+        }));
         rig.miner(&submit(7, "j1"));
         assert_eq!(rig.take_wire(Wire::A), submit(1006, "j1"), "the old job's shares go to the old pool");
         assert_eq!(rig.take_wire(Wire::B).lines().count(), 3);

@@ -91,7 +91,12 @@ fn what_was_prepared_is_given_up_too_if_no_job_follows_a_new_extranonce() {
         prepare(&mut rig);
         let answers = answers(&mut rig, Wire::B, "aaaa");
         rig.on(Wire::B, &(answers + &notify("k1")));
-        assert!(rig.events.contains(&Event::Prepared { wire: Wire::B, pool: SPARE, can_switch: false }));
+        assert!(rig.events.contains(&Event::Prepared {
+            wire: Wire::B,
+            pool: SPARE,
+            can_switch: false,
+            has_job: true
+        }));
         rig.on(Wire::B, SET_EXTRANONCE);
         rig.call(|session, cx| assert!(session.detach(Wire::B, cx).is_none(), "not as it is"));
         if job_follows {
@@ -127,7 +132,12 @@ fn an_extranonce_that_was_held_back_when_its_pool_was_lost_is_told_at_the_next_o
         prepare(&mut rig);
         let answers = answers(&mut rig, Wire::B, "bbbb");
         rig.on(Wire::B, &(answers + &notify("k1")));
-        assert!(rig.events.contains(&Event::Prepared { wire: Wire::B, pool: SPARE, can_switch: follows }));
+        assert!(rig.events.contains(&Event::Prepared {
+            wire: Wire::B,
+            pool: SPARE,
+            can_switch: follows,
+            has_job: true
+        }));
         let heard = rig.take_miner();
         assert_eq!(heard.contains(SET_EXTRANONCE), follows, "{heard}");
         assert_eq!(heard.contains("mining.notify"), follows, "{heard}");

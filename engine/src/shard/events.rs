@@ -65,8 +65,10 @@ impl Plane {
             Event::Prepared { wire, .. } if self.is_stock(key) => {
                 self.decisions.push((key, Decision::Stocked(wire)));
             }
-            Event::Prepared { wire, pool, can_switch } => {
-                self.first_job_came(key, pool);
+            Event::Prepared { wire, pool, can_switch, has_job } => {
+                if has_job {
+                    self.first_job_came(key, pool);
+                }
                 if !can_switch {
                     self.decisions.push((key, Decision::CannotFollow(wire)));
                 }

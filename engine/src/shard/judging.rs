@@ -90,17 +90,23 @@ impl Plane {
         let Some(pair) = self.pairs.get_mut(key) else { return };
         let place = pair.wire(wire);
         let (pool, opened_at, working_since) = (place.pool, place.opened_at, place.working_since);
-        let silence_ms = self.shared.terms.of(pool).deadlines.silence_ms;
-        let silent_since = Moment(now.0.saturating_sub(u64::from(silence_ms) * 1_000));
-        let was_read = place.end.was_read_since(silent_since);
-        if place.lacked_socket || (why == CloseReason::PoolSilent && !was_read) {
+        let deadlines = self.shared.terms.of(pool).deadlines;
+        // What was waited for in vain, and since when.
+        let waited_ms = match why {
+            CloseReason::PoolSilent => deadlines.silence_ms,
+            CloseReason::PoolGaveNoJob => deadlines.first_job_ms,
+            _ => 0,
+        };
+        let waits_since = Moment(now.0.saturating_sub(u64::from(waited_ms) * 1_000));
+        if place.lacked_socket || (waited_ms > 0 && !place.end.was_read_since(waits_since)) {
             return; // not its doing
         }
         let Some(failure) = failure_of(why, working_since, now) else { return };
         let (counter, began) = match failure {
             Failure::Dial => (PoolCounter::DialsFailed, opened_at),
+            Failure::NoJob => (PoolCounter::LoginsFailed, waits_since),
             _ if working_since.is_none() => (PoolCounter::LoginsFailed, opened_at),
-            Failure::Silent => (PoolCounter::Lost, silent_since),
+            Failure::Silent => (PoolCounter::Lost, waits_since),
             _ => (PoolCounter::Lost, now),
         };
         self.pool_counters.count(pool, counter);
@@ -119,6 +125,7 @@ fn failure_of(why: CloseReason, working_since: Option<Moment>, now: Moment) -> O
         CloseReason::PoolSilent if working_since.is_none() => Failure::Handshake,
         CloseReason::PoolSilent | CloseReason::PoolNotReading => Failure::Silent,
         CloseReason::PoolLineTooLong | CloseReason::PoolGarbage => Failure::Garbage,
+        CloseReason::PoolGaveNoJob => Failure::NoJob,
         _ => return None,
     })
 }
@@ -139,6 +146,7 @@ mod tests {
             (CloseReason::PoolSilent, None, Some(Failure::Handshake)),
             (CloseReason::PoolSilent, long_ago, Some(Failure::Silent)),
             (CloseReason::PoolGarbage, lately, Some(Failure::Garbage)),
+            (CloseReason::PoolGaveNoJob, None, Some(Failure::NoJob)),
             (CloseReason::MinerClosed, lately, None),
             (CloseReason::Stopping, lately, None),
         ] {

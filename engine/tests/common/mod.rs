@@ -23,8 +23,15 @@ pub fn binary() -> PathBuf {
 }
 
 /// What a test with one pool wants, which is not about failover: a pool that it breaks on purpose stays in use, and a miner
-/// whose pool is lost is let go at once.
-pub const ONE_POOL: [&str; 4] = ["--set", "failover.failures_count=1000000", "--set", "failover.grace_ms=0"];
+/// whose pool is lost is let go at once. A pool driven by hand may take its time.
+pub const ONE_POOL: [&str; 6] = [
+    "--set",
+    "failover.failures_count=1000000",
+    "--set",
+    "failover.grace_ms=0",
+    "--set",
+    "timeouts.first_job_ms=600000",
+];
 
 /// `adit run` toward a pool, with one shard and no admin address unless `more` says otherwise.
 #[track_caller]

@@ -98,6 +98,28 @@ fn the_last_lines_of_a_miner_arrive() {
 }
 
 #[test]
+fn a_pool_that_gives_no_job_is_given_up_however_much_it_says() {
+    let adit = adit(
+        pool(|mut peer| {
+            for _ in 0..2 {
+                let Some(line) = peer.line()? else { return Ok(()) };
+                peer.answer(&line)?;
+            }
+            loop {
+                peer.send(r#"{"id":null,"method":"mining.set_difficulty","params":[8]}"#)?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }),
+        |settings| settings.pools[0].timeouts.first_job_ms = 500,
+    );
+    let mut miner = Peer::miner(&adit);
+    miner.rest().unwrap();
+    wait_until("it is gone", || adit.connections_open() == 0);
+    assert_eq!(adit.counters().closed(CloseReason::PoolGaveNoJob), 1);
+    stop(adit);
+}
+
+#[test]
 fn resets_of_either_side_end_the_pair() {
     let adit = adit(
         pool(|mut peer| {

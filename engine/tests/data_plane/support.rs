@@ -27,6 +27,8 @@ pub fn settings(pool: SocketAddr, change: impl FnOnce(&mut Settings)) -> Setting
     // let go at once.
     settings.failover.failures_count = u32::MAX;
     settings.failover.grace_ms = 0;
+    // Most pools here give no job.
+    settings.pools[0].timeouts.first_job_ms = 600_000;
     change(&mut settings);
     settings
 }

@@ -21,8 +21,14 @@ impl Session {
         if self.finished {
             return;
         }
-        if self.waits_until() <= cx.now {
-            return self.finish(CloseReason::NoPool, cx);
+        if self.wait_until <= cx.now {
+            match self.current {
+                Some(wire) => self.lose_wire(wire, CloseReason::PoolGaveNoJob, cx),
+                None => self.finish(CloseReason::NoPool, cx),
+            }
+            if self.finished {
+                return;
+            }
         }
         let settings = &cx.shared.settings;
         let (deadline, reason) = match self.settling {

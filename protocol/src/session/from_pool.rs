@@ -162,8 +162,12 @@ impl Session {
                 let accepted = verdict::of_authorize(message) == Verdict::Accepted;
                 let pool = upstream.pool;
                 self.authorize_answered(*index, pool, accepted, cx);
+                self.await_job(wire, cx.now);
             }
-            Asked::Subscribe => _ = self.subscribed(wire, message, cx),
+            Asked::Subscribe => {
+                self.subscribed(wire, message, cx);
+                self.await_job(wire, cx.now);
+            }
             Asked::Configure(_) => {
                 upstream.version_mask = granted_mask(message.raw(message.result));
             }
@@ -178,6 +182,17 @@ impl Session {
             return splice(cx.to_miner, message.line, change);
         }
         self.hold_answer(id, cx, |out| splice(out, message.line, change));
+    }
+
+    /// A miner that is subscribed and has a name is owed a job, unless one came.
+    #[cold]
+    fn await_job(&mut self, wire: Wire, now: Moment) {
+        let upstream = self.wire(wire);
+        let is_owed = upstream.extranonce.is_some() && self.downstream.is_authorised() && !upstream.had_job;
+        if is_owed && self.current == Some(wire) {
+            let until = now.plus_ms(upstream.deadlines.first_job_ms.into());
+            self.wait_until = self.wait_until.min(until);
+        }
     }
 
     /// Keeps an answer until those before it are given, and gives what can be given. The request is closed, so its answer is

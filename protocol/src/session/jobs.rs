@@ -6,6 +6,7 @@
 use crate::event::{Event, Oddity, Wire};
 use crate::job::{self, Aliases, ChainFacts, JobEntry, JobKey, OurId};
 use crate::message::{Message, Span};
+use crate::moment::Moment;
 use crate::rewrite::{Change, splice};
 use crate::session::{Context, Session};
 
@@ -39,6 +40,9 @@ impl Session {
         let upstream = self.wire_mut(wire);
         let first = !std::mem::replace(&mut upstream.had_job, true);
         cx.tell(Event::Job { pool: upstream.pool, clean, first, chain: ChainFacts::of(message) });
+        if first {
+            self.wait_until = Moment::NEVER;
+        }
         if self.job_ids == JobIds::Untold {
             self.job_ids = JobIds::Theirs;
         }

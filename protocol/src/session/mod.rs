@@ -84,7 +84,8 @@ pub struct Session {
     reconnect_refused: Option<Box<Reconnect>>,
     /// When the next deadline of a wire beside the current one comes.
     asides_due: Moment,
-    /// Until when the session waits for a pool while there is none.
+    /// Until when the session waits: for a pool while there is none; else for the first job of its pool, which is owed once
+    /// the miner is subscribed and has a name.
     wait_until: Moment,
     /// Set when it only waits for open requests to settle.
     settling: Option<Settling>,
@@ -203,7 +204,7 @@ impl Session {
         };
         let [a, b] = &self.wires;
         let silence = a.silence_deadline().min(b.silence_deadline());
-        miner.min(self.pending.next_deadline()).min(silence).min(self.asides_due).min(self.waits_until())
+        miner.min(self.pending.next_deadline()).min(silence).min(self.asides_due).min(self.wait_until)
     }
 
     /// Whether [`Session::deadline`] may have come nearer than `known`, what it was before the last [`Session::receive`] or
@@ -234,9 +235,12 @@ impl Session {
         self.settle(reason, until, cx);
     }
 
-    /// There is no pool for the miner, but one may come: the session ends at `until` if it has none by then.
+    /// There is no pool for the miner, but one may come: the session ends at `until` if it has none by then. Nothing happens
+    /// where it has one.
     pub fn wait_for_pool(&mut self, until: Moment) {
-        self.wait_until = until;
+        if self.current.is_none() {
+            self.wait_until = until;
+        }
     }
 
     /// Where the pool of the last [`Event::Reconnect`] wants to be connected to; told once.
@@ -251,12 +255,6 @@ impl Session {
     /// [`Event::ReconnectRefused`]: crate::event::Event::ReconnectRefused
     pub fn take_refused_reconnect(&mut self) -> Option<Reconnect> {
         self.reconnect_refused.take().map(|target| *target)
-    }
-
-    /// When the wait for a pool is over. Never while there is one.
-    #[inline]
-    fn waits_until(&self) -> Moment {
-        if self.current.is_some() { Moment::NEVER } else { self.wait_until }
     }
 
     /// A number for the extranonce of a pool that the miner comes to: one that no earlier job has.

@@ -6,6 +6,7 @@
 
 use crate::event::{CloseReason, Event, LoginFailure, Oddity, Wire};
 use crate::message::Message;
+use crate::moment::Moment;
 use crate::pool::{Asks, Placement, PoolId};
 use crate::replies;
 use crate::session::from_miner::between_quotes;
@@ -45,7 +46,7 @@ impl Session {
     pub(super) fn let_pool_go(&mut self, cx: &mut Context<'_>) -> Option<Wire> {
         let wire = self.current.filter(|_| self.in_force().0.is_none())?;
         self.downstream.left_with = self.in_force();
-        self.current = None;
+        (self.current, self.wait_until) = (None, Moment::NEVER);
         self.drop_told();
         self.free_wire(wire, cx);
         Some(wire)

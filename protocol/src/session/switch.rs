@@ -32,8 +32,9 @@ impl Session {
         let pool = upstream.pool;
         if let Some(login) = &mut upstream.login {
             login.until = Moment::NEVER;
+            let has_job = login.job.is_some();
             if !std::mem::replace(&mut login.told, true) {
-                cx.tell(Event::Prepared { wire, pool, can_switch });
+                cx.tell(Event::Prepared { wire, pool, can_switch, has_job });
             }
         }
         if !can_switch || self.settling.is_some() || self.is_for_stock(wire) {

@@ -42,7 +42,7 @@ impl Session {
         if is_current {
             self.downstream.left_with = self.in_force();
             self.downstream.left_session = self.wire(wire).session_id.clone();
-            self.current = None;
+            (self.current, self.wait_until) = (None, Moment::NEVER);
             // Its jobs that waited for an earlier answer are of no use any more.
             self.drop_told();
         }
