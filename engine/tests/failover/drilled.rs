@@ -38,7 +38,7 @@ fn miners_that_can_be_switched_live_go_and_come_back_and_the_others_never_move()
     assert_eq!(viewer.post("/drill", LONG).0, 403);
     assert_eq!(operator.post("/drill", r#"{"action":"cancel"}"#).0, 409, "there is none to cancel");
     assert_eq!(operator.post("/drill", r#"{"pool":"nowhere"}"#).0, 404);
-    let begun = operator.command("/drill", r#"{"percent":100,"hold_seconds":2}"#);
+    let begun = operator.command("/drill", r#"{"percent":100,"hold_seconds":10}"#);
     assert_eq!(number(&begun, "affected"), MINERS, "{begun}");
     wait_for_standby(&scene, SWITCHABLE);
     assert_eq!(operator.post("/drill", LONG).0, 409, "one at a time");
