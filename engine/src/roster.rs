@@ -49,8 +49,7 @@ impl Roster {
         now_us: u64,
     ) -> Self {
         let deadline = Instant::now() + within;
-        let mut roster =
-            Self { shards_missing: shards.len(), fleets: vec![None; shards.len()], ..Self::default() };
+        let mut fleets = vec![None; shards.len()];
         // One question per shard is under way at most, so no answer finds this full.
         let (reply, answers) = channel::bounded(shards.len());
         let ask = |index: usize, from: usize| {
@@ -69,15 +68,21 @@ impl Roster {
                 under_way -= usize::from(!ask(answer.index, workers.len()));
                 continue;
             }
-            // Only now: half of a shard would look like one whose other workers left.
-            roster.add(std::mem::take(workers), now_us);
-            if let Some(fleet) = roster.fleets.get_mut(answer.index) {
+            if let Some(fleet) = fleets.get_mut(answer.index) {
                 *fleet = Some(answer.pools);
             }
-            roster.shards_missing -= 1;
             under_way -= 1;
         }
-        roster
+        let mut roster = Self::default();
+        // In the order of shards, not of answers: a sum of fractions in another order is another one, and a counter must
+        // never shrink. And only whole ones: half of a shard would look like one whose other workers left.
+        for (workers, fleet) in pieces.into_iter().zip(&fleets) {
+            match fleet {
+                Some(_) => roster.add(workers, now_us),
+                None => roster.shards_missing += 1,
+            }
+        }
+        Self { fleets, ..roster }
     }
 
     /// Adds what a shard answered.
@@ -124,7 +129,7 @@ mod tests {
     use std::sync::Arc;
     use std::thread;
 
-    use adit_protocol::event::Outcome;
+    use adit_protocol::event::{ClosedShare, Outcome};
 
     use super::*;
     use crate::clock::Clock;
@@ -205,6 +210,43 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
+    }
+
+    #[test]
+    fn the_sum_does_not_depend_on_who_answers_first() {
+        let difficulties = [0.1, 0.2, 0.3];
+        let sums = [[0, 1, 2], [2, 1, 0], [1, 2, 0]].map(|order| {
+            let (mailboxes, figures): (Vec<_>, Vec<_>) = [shard(), shard(), shard()].into_iter().unzip();
+            // A shard whose mailbox nobody else holds has ended.
+            let asked = mailboxes.clone();
+            let answering = thread::spawn(move || {
+                for index in order {
+                    let mut workers =
+                        Workers::new(Clock::start(), Registry::new(Arc::default()), WORKERS_COUNT_MAX);
+                    let accepted =
+                        ClosedShare { difficulty: difficulties[index], ..share(1, Outcome::Accepted, None) };
+                    workers.arrived(1, Ipv4Addr::LOCALHOST.into(), "", Moment(0));
+                    workers.share(&accepted, Moment(SECOND));
+                    let since = Instant::now();
+                    let question = loop {
+                        match asked[index].take() {
+                            Some(Mail::Figures(question)) => break question,
+                            _ => thread::yield_now(),
+                        }
+                        assert!(since.elapsed() < PATIENCE, "nobody asks");
+                    };
+                    workers.answer(question);
+                }
+            });
+            let roster = Roster::ask(&figures, PATIENCE, Moment(SECOND), 0);
+            answering.join().unwrap();
+            drop(mailboxes);
+            assert_eq!(roster.shards_missing, 0);
+            roster.workers[&1].shares.difficulty_accepted.to_bits()
+        });
+        let [forth, back] = [0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1].map(f64::to_bits);
+        assert_ne!(forth, back, "the order matters to these");
+        assert_eq!(sums, [forth; 3]);
     }
 
     #[test]

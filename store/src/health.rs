@@ -58,7 +58,7 @@ pub struct Status {
     pub last_batch_us: u64,
     /// Duration of the slowest write, µs.
     pub slowest_batch_us: u64,
-    /// Durations of all writes.
+    /// Durations of all writes: of each batch the time spent on its pieces and its commit, without the waits between.
     pub batch_times: Durations,
     /// Raw shares pruned.
     pub shares_pruned: u64,

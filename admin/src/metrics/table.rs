@@ -333,7 +333,7 @@ pub const METRICS: &[Metric] = &[
     counter("adit_ledger_batches_total", &[], "Batches written.", |s, out| {
         ledger(s, |ledger| out.count(&[], ledger.batches));
     }),
-    histogram("adit_ledger_batch_seconds", &[], "From the start of a batch to its commit.", |s, out| {
+    histogram("adit_ledger_batch_seconds", &[], "Time spent writing a batch, in all.", |s, out| {
         ledger(s, |ledger| out.latency(&[], &ledger.batch_time));
     }),
     gauge("adit_ledger_queued_rows", &[], "Rows that wait to be written.", |s, out| {

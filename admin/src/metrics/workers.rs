@@ -14,7 +14,7 @@ pub const WORKER_GONE_MS: u64 = 15 * 60 * 1_000;
 ///
 /// The sum of their counters as they are would shrink whenever one of them is forgotten or gets series of its own, and to
 /// Prometheus a counter that shrinks has begun anew: all of it would seem to have happened just now. So what they *grew* by
-/// is summed up, since the first scrape that met them.
+/// is summed up, from zero: the scrape that first meets a worker among them adds all it has counted.
 #[derive(Debug, Default)]
 pub struct Others {
     /// What each worker had counted at the last scrape.
@@ -99,15 +99,19 @@ impl Tally {
 
     /// What came since `before`; all of it where the worker was forgotten in between and began anew.
     fn since(&self, before: &Self) -> Self {
-        let grown = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
-        let difficulty = self.accepted_difficulty - before.accepted_difficulty;
-        Self {
-            accepted: grown(self.accepted, before.accepted),
-            rejected: grown(self.rejected, before.rejected),
-            refused_here: grown(self.refused_here, before.refused_here),
-            unanswered: grown(self.unanswered, before.unanswered),
-            accepted_difficulty: if difficulty < 0.0 { self.accepted_difficulty } else { difficulty },
-        }
+        self.grown(before).unwrap_or(*self)
+    }
+
+    /// What came since `before`; `None` where a count shrank. The difficulty is no witness: as a sum of fractions it may be
+    /// a last bit smaller than it was with nothing having happened.
+    fn grown(&self, before: &Self) -> Option<Self> {
+        Some(Self {
+            accepted: self.accepted.checked_sub(before.accepted)?,
+            rejected: self.rejected.checked_sub(before.rejected)?,
+            refused_here: self.refused_here.checked_sub(before.refused_here)?,
+            unanswered: self.unanswered.checked_sub(before.unanswered)?,
+            accepted_difficulty: (self.accepted_difficulty - before.accepted_difficulty).max(0.0),
+        })
     }
 
     fn add(&mut self, grown: &Self) {
@@ -218,5 +222,20 @@ mod tests {
         assert_eq!(sum(std::slice::from_ref(&earlier), WORKER_GONE_MS + 2), Some((13, 0, offline)));
         // One comes back and begins anew.
         assert_eq!(sum(&[earlier, worker("b", 9)], 0), Some((18, 1, online)));
+    }
+
+    #[test]
+    fn what_a_worker_grew_by_is_all_of_it_only_where_a_count_shrank() {
+        let before =
+            Tally { accepted: 9, rejected: 2, accepted_difficulty: 0.1 + 0.2 + 0.3, ..Tally::default() };
+        let difficulty = |now: Tally| now.since(&before).accepted_difficulty.to_bits();
+        let a_last_bit_less = Tally { accepted_difficulty: 0.3 + 0.2 + 0.1, ..before };
+        assert_eq!(difficulty(a_last_bit_less), 0.0_f64.to_bits());
+        let one_more = Tally { accepted: 10, accepted_difficulty: 8.0, ..before };
+        assert_eq!(difficulty(one_more), (8.0 - before.accepted_difficulty).to_bits());
+        // Begun anew, and already further than before with some of it.
+        let anew = Tally { accepted: 12, rejected: 1, accepted_difficulty: 40.0, ..before };
+        let grown = anew.since(&before);
+        assert_eq!((grown.accepted, grown.rejected, grown.accepted_difficulty), (12, 1, 40.0));
     }
 }

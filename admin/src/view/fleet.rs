@@ -78,7 +78,7 @@ pub struct LedgerStats {
     pub rows: u64,
     /// Batches written.
     pub batches: u64,
-    /// From the start of a batch to its commit.
+    /// Time spent writing a batch, its pieces and its commit together.
     pub batch_time: Latency,
     /// Rows that wait.
     pub queued_rows: u64,

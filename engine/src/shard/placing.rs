@@ -44,7 +44,8 @@ impl Plane {
             moves.given_up_at = moves.given_up_at.min(given_up_at);
         }
         if self.may_begin_move(key) {
-            let _ = self.start_move(key, pool, MoveReason::Placement); // where it cannot, the authorize is answered at its deadline
+            // Where it cannot, the authorize is answered at its deadline.
+            let _ = self.start_move(key, pool, MoveReason::Placement);
         }
         self.set_timer(key);
     }
